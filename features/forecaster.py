@@ -1,0 +1,166 @@
+"""One horizon of one symbol: asks, answers, scores, learns.
+
+At every closed bar the engine calls `answer` first, which settles the questions that have come due
+(score, then learn), then `ask`, which makes a new forecast.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import state
+from features.forecast import Answer
+from features.labels import Closed, Question, QuestionQueue
+from features.ledger import Ledger
+from features.models.catalogue import LearnerSpec
+from features.models.conformal import Interval, IntervalSpec, IntervalTracker
+from features.models.experts import Mixture, MixtureSpec
+from features.models.scaling import ReturnScale
+
+Row = NDArray[np.float64]
+
+MIXTURE = "mixture"
+"""Name of the mixture in the ledger; its score is the forecast's score."""
+
+_SCALE, _MIXED, _INTERVAL = 0, 1, 2
+_FIXED = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a forecaster says at one bar, as log returns over the horizon."""
+
+    expected: float
+    lower: float
+    upper: float
+    p_up: float
+
+
+class HorizonForecaster:
+    """Learners, mixture, interval and open questions of one horizon."""
+
+    def __init__(
+        self,
+        name: str,
+        learners: tuple[LearnerSpec, ...],
+        features: int,
+        horizon_ns: int,
+        horizon_bars: int,
+        mixture: MixtureSpec,
+        interval: IntervalSpec,
+    ) -> None:
+        self.horizon_ns = horizon_ns
+        self.name = name
+        self._features = features
+        self._learners = [spec.build(features, horizon_bars) for spec in learners]
+        self._mixture = Mixture(mixture, len(learners), horizon_bars)
+        self._tracker = IntervalTracker(interval, horizon_bars)
+        self._scale = ReturnScale()
+        n = len(learners)
+        self._note = np.zeros(_FIXED + 2 * n + features)
+        self._forecasts = slice(_FIXED, _FIXED + n)
+        self._trusted = slice(_FIXED + n, _FIXED + 2 * n)
+        self._row = slice(_FIXED + 2 * n, None)
+        self._queue = QuestionQueue(len(self._note))
+        # The mixture comes last in the ledger's rows, and is the only one with an interval.
+        self._said = np.zeros(n + 1)
+        self._lower = np.full(n + 1, np.nan)
+        self._upper = np.full(n + 1, np.nan)
+
+    def answer(self, bar: Closed, ledger: Ledger, index: int) -> list[Answer]:
+        """Settle what this bar answers: score in the ledger's horizon `index`, then learn."""
+        return [self._settle(question, ledger, index) for question in self._queue.answer(bar)]
+
+    def ask(self, bar: Closed, row: Row) -> Opinion:
+        """Forecast at this bar from its scaled features, shape (k,), and remember the question."""
+        note = self._note
+        scale = self._scale.value
+        forecasts = note[self._forecasts]
+        for i, learner in enumerate(self._learners):
+            forecasts[i] = learner.predict(row)
+        mixed = self._mixture.mix(forecasts, note[self._trusted])
+        expected = mixed * scale
+        given = self._tracker.interval(expected)
+        note[_SCALE], note[_MIXED] = scale, mixed
+        note[_INTERVAL:_FIXED] = (
+            given.lower,
+            given.upper,
+            given.p_up,
+            given.low,
+            given.high,
+            given.scale,
+            given.signal,
+        )
+        note[self._row] = row
+        self._queue.ask(bar, bar.end_ns + self.horizon_ns, note)
+        return Opinion(expected, given.lower, given.upper, given.p_up)
+
+    def _settle(self, question: Question, ledger: Ledger, index: int) -> Answer:
+        note, outcome = question.note, question.outcome
+        scale, mixed = float(note[_SCALE]), float(note[_MIXED])
+        expected = mixed * scale
+        given = Interval(*note[_INTERVAL:_FIXED].tolist())
+        answer = Answer(
+            self.name,
+            question.made_at_ns,
+            question.due_ns,
+            question.price,
+            expected,
+            given.lower,
+            given.upper,
+            outcome,
+        )
+        if not math.isfinite(outcome):
+            ledger.void(index)
+            return answer
+        forecasts, row = note[self._forecasts], note[self._row]
+        np.multiply(forecasts, scale, out=self._said[:-1])
+        self._said[-1] = expected
+        self._lower[-1], self._upper[-1] = given.lower, given.upper
+        ledger.record(index, outcome, self._said, self._lower, self._upper)
+        scaled = outcome / scale
+        self._mixture.learn(forecasts, note[self._trusted], mixed, scaled)
+        self._tracker.learn(expected, given, outcome)
+        bounded = min(max(scaled, -20.0), 20.0)
+        for learner in self._learners:
+            learner.learn(row, bounded)
+        self._scale.learn(outcome)
+        return answer
+
+    @property
+    def open_questions(self) -> int:
+        """Forecasts that wait for their answer."""
+        return len(self._queue)
+
+    @property
+    def weights(self) -> list[float]:
+        """Effective weight of each learner in the forecast: weight times trust."""
+        return [float(x) for x in self._mixture.weights * self._mixture.trust]
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        blocks = {name: part.snapshot() for name, part in self._parts().items()}
+        return state.pack("forecaster", 1, self.name, blocks)
+
+    def load(self, data: bytes) -> None:
+        """Take over the state of a forecaster with the same settings."""
+        blocks = state.unpack("forecaster", 1, self.name, data)
+        for name, part in self._parts().items():
+            part.load(blocks[name])
+
+    def digest(self) -> str:
+        """Hash of the state."""
+        return state.digest(*(part.digest().encode() for part in self._parts().values()))
+
+    def _parts(self) -> dict[str, state.Stateful]:
+        parts: dict[str, state.Stateful] = {
+            "mixture": self._mixture,
+            "tracker": self._tracker,
+            "scale": self._scale,
+            "queue": self._queue,
+        }
+        return parts | {f"learner{i}": learner for i, learner in enumerate(self._learners)}

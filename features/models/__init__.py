@@ -1,0 +1,1 @@
+"""Learners, the mixture that makes one forecast of theirs, and the intervals around it."""

@@ -1,0 +1,90 @@
+"""Prediction intervals that keep their coverage, whatever the market does.
+
+Adaptive conformal inference by quantile tracking: the residual is scaled by its recent size, and the
+two quantiles of the scaled residual move by a fixed step after each answer, out by step * (1 - m/2)
+on a miss, in by step * m/2 otherwise, m = 1 - coverage. The share of misses on either side then
+differs from m/2 by at most (range + step) / (step * n) after n answers, for any sequence of prices.
+Sources: Gibbs & Candès 2021, "Adaptive conformal inference under distribution shift", NeurIPS;
+Angelopoulos, Candès & Tibshirani 2023, "Conformal PID control for time series prediction", NeurIPS.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from features import state
+from features.kernels import learning as kernel
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalSpec:
+    """Settings of the intervals."""
+
+    coverage: float = 0.9
+    step: float = 0.06
+    """Step of the quantiles in units of scale, for questions that do not overlap."""
+    scale_rate: float = 0.001
+    """Smallest weight of an answer in the residual's scale."""
+    up_rate: float = 0.002
+    """Learning rate of the probability that the price rises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An interval as it was given out, with what its tracker needs to learn from the answer."""
+
+    lower: float
+    upper: float
+    p_up: float
+    low: float
+    high: float
+    scale: float
+    signal: float
+
+
+class IntervalTracker:
+    """Intervals and the probability of a rise, for the forecasts of one horizon (log returns)."""
+
+    def __init__(self, spec: IntervalSpec, overlap: int) -> None:
+        self._spec = spec
+        self._step = spec.step / math.sqrt(overlap)
+        self._state = np.zeros(kernel.N_INTERVAL_STATE)
+        self._state[kernel.LOWER], self._state[kernel.UPPER] = -2.0, 2.0
+        self._scale = np.zeros(2)
+
+    def interval(self, forecast: float) -> Interval:
+        """The interval around a forecast. Both bounds equal the forecast until a first answer is known."""
+        scale = math.sqrt(self._scale[1])
+        low = float(min(self._state[kernel.LOWER], 0.0))
+        high = float(max(self._state[kernel.UPPER], 0.0))
+        signal = min(max(forecast / scale, -5.0), 5.0) if scale > 0.0 else 0.0
+        logit = self._state[kernel.UP_BASE] + self._state[kernel.UP_SLOPE] * signal
+        p_up = 1.0 / (1.0 + math.exp(-logit))
+        return Interval(forecast + low * scale, forecast + high * scale, p_up, low, high, scale, signal)
+
+    def learn(self, forecast: float, given: Interval, outcome: float) -> None:
+        """Learn from one answered question."""
+        residual = outcome - forecast
+        if given.scale > 0.0:
+            score = min(max(residual / given.scale, -100.0), 100.0)
+            kernel.learn_interval(
+                self._state, score, given.low, given.high, 1.0 - self._spec.coverage, self._step
+            )
+            kernel.learn_p_up(self._state, given.signal, 1.0 if outcome > 0.0 else 0.0, self._spec.up_rate)
+        kernel.learn_scale(self._scale, residual, self._spec.scale_rate)
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        return state.pack_arrays(state=self._state, scale=self._scale)
+
+    def load(self, data: bytes) -> None:
+        """Take over a state."""
+        arrays = state.unpack_arrays(data)
+        self._state, self._scale = arrays["state"], arrays["scale"]
+
+    def digest(self) -> str:
+        """Hash of the state."""
+        return state.digest(self._state.tobytes(), self._scale.tobytes())

@@ -1,0 +1,102 @@
+"""The mixture of experts that gives the forecast.
+
+Two steps, both learned online from answered questions:
+
+1. *Trust.* Each expert's forecast is multiplied by the lower confidence bound of the slope of outcome
+   on forecast, b - doubt * se(b), cut to [0, 1]. An overconfident expert is shrunk; one that has not
+   proved anything is shrunk to 0, which is the naive forecast. The standard error takes overlapping
+   questions into account: it is that of `overlap` times fewer answers.
+
+2. *Weights.* Bernstein Online Aggregation with the gradient trick (Wintenberger 2017, "Optimal
+   learning with Bernstein online aggregation", Machine Learning 106, 119-141): expert i has the
+   weight w_i ~ p_i η_i exp(η_i Σ (r_i - η_i r_i²)), r_i the regret of the mixture against expert i,
+   linearised at the mixture, and η_i = min(1/(2 max|r_i|), sqrt(-ln p_i / Σ r_i²)) the expert's own
+   learning rate. Without any tuning, after n answers the mean square error exceeds that of the best
+   convex combination of the (trusted) experts, hence that of the best one and of naive, by at most a
+   constant times sqrt(V ln(1/p_i)) / n with V = Σ r_i²: the excess vanishes like 1/sqrt(n), and like
+   1/n when one expert is clearly best. Answers come `overlap` questions late and correlated, which
+   costs a factor in the bound (Joulani, György & Szepesvári 2013, "Online learning under delayed
+   feedback"); the rates are lowered by sqrt(sqrt(overlap)) and sqrt(overlap) for it.
+
+The naive expert comes first and has half of the prior weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import state
+from features.kernels import learning as kernel
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureSpec:
+    """Settings of the mixture."""
+
+    naive_prior: float = 0.5
+    """Prior weight of the naive expert; the others share the rest."""
+    doubt: float = 1.5
+    """Standard errors that an expert's slope is lowered by."""
+    memory: float = 0.99999
+    """Forgetting factor an answer of the evidence for trust."""
+    outcome_bound: float = 20.0
+    """Outcomes are cut at this many units of scale before they teach."""
+
+
+class Mixture:
+    """The mixture over n experts at one horizon; expert 0 is naive. Returns in units of scale."""
+
+    def __init__(self, spec: MixtureSpec, experts: int, overlap: int) -> None:
+        self._spec = spec
+        self._overlap = float(overlap)
+        self._prior = np.full(experts, (1.0 - spec.naive_prior) / max(1, experts - 1))
+        self._prior[0] = spec.naive_prior if experts > 1 else 0.999
+        self._state = np.zeros((kernel.N_MIXTURE_ROWS, experts))
+        self._state[kernel.RATE] = 1.0
+        self._state[kernel.WEIGHT] = self._prior
+
+    def mix(self, forecasts: NDArray[np.float64], trusted: NDArray[np.float64]) -> float:
+        """The forecast from those of the experts, shape (n,); what each is trusted with goes to `trusted`."""
+        return float(kernel.mix(self._state, forecasts, trusted))
+
+    def learn(
+        self, forecasts: NDArray[np.float64], trusted: NDArray[np.float64], mixed: float, outcome: float
+    ) -> None:
+        """Learn from one answered question: what `mix` was given, what it gave, what came."""
+        bound = self._spec.outcome_bound
+        kernel.learn_mixture(
+            self._state,
+            self._prior,
+            forecasts,
+            trusted,
+            mixed,
+            min(max(outcome, -bound), bound),
+            self._overlap,
+            self._spec.doubt,
+            self._spec.memory,
+        )
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Weight of each expert, shape (n,), summing to 1."""
+        return np.array(self._state[kernel.WEIGHT])
+
+    @property
+    def trust(self) -> NDArray[np.float64]:
+        """Trust in each expert, shape (n,), in [0, 1]."""
+        return np.array(self._state[kernel.TRUST])
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        return state.pack_arrays(state=self._state)
+
+    def load(self, data: bytes) -> None:
+        """Take over a state."""
+        self._state = state.unpack_arrays(data)["state"]
+
+    def digest(self) -> str:
+        """Hash of the state."""
+        return state.digest(self._state.tobytes())
