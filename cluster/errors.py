@@ -1,0 +1,30 @@
+"""Errors of the live side: what a venue refused, and what makes a connection unusable.
+
+TickcastError
+    VenueError            a venue answered with an error of its own
+    FeedError             a connection can't be used at all; trying again won't help
+"""
+
+from __future__ import annotations
+
+from features.errors import TickcastError
+
+
+class VenueError(TickcastError):
+    """A venue refused a request, or answered something that isn't the answer to it.
+
+    `code` is the venue's own code, None when it gave none; `message` is the venue's text.
+    """
+
+    def __init__(self, venue: str, code: int | str | None, message: str) -> None:
+        Exception.__init__(self, venue, code, message)
+        self.venue = venue
+        self.code = code
+        self.message = message
+        self.problem = f"the venue answered with error {code}: {message}" if code is not None else message
+        self.where = venue
+        self.fix = ""
+
+
+class FeedError(TickcastError):
+    """A connection can't be used: a bad address, or the venue doesn't let us in. Not retried."""
