@@ -62,12 +62,14 @@ DTYPE = np.dtype(
         ("ask_size", "<f8"),
         ("kind", "<i1"),
         ("side", "<i1"),
-    ],
-    align=True,
+        ("reserved", "<i2"),
+        ("reserved2", "<i4"),
+    ]
 )
-"""One tick: 74 bytes of fields, 6 zero bytes to the next multiple of 8; little endian."""
+"""One tick: 74 bytes of columns, little endian, and 6 to the next multiple of 8. The latter are fields
+that are always 0, because NumPy leaves unnamed padding undefined when it copies."""
 
-COLUMNS: tuple[str, ...] = tuple(DTYPE.names or ())
+COLUMNS: tuple[str, ...] = tuple(name for name in DTYPE.names or () if not name.startswith("reserved"))
 _RECORD = struct.Struct("<qqqddddddbb6x")
 
 

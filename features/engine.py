@@ -1,0 +1,238 @@
+"""The whole loop of one symbol: ticks in; bars, features, forecasts and scores out.
+
+    engine = SymbolEngine(EngineSpec("BTCUSDT"))
+    step = engine.update(ticks)
+    step.bars, step.features, step.forecasts, step.answers
+
+The engine knows no clock, no socket and no file. Live, an actor feeds it what the venue sends; a
+backtest feeds it what is stored. How the stream is cut into batches changes no bit of anything.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import durations, state
+from features.bars import BarBuilder, Bars, BarSpec
+from features.errors import SpecError
+from features.forecast import Answer, Forecast
+from features.forecaster import MIXTURE, HorizonForecaster
+from features.labels import Closed
+from features.ledger import Ledger, LedgerSpec
+from features.models.catalogue import LearnerSpec
+from features.models.conformal import IntervalSpec
+from features.models.experts import MixtureSpec
+from features.models.scaling import FeatureScaler
+from features.pipeline import FeaturePipeline
+from features.spec import FeatureSet
+from features.ticks import NO_ID, Ticks
+
+DEFAULT_FEATURES: tuple[str, ...] = (
+    *(f"log_return:{n}" for n in (1, 2, 5, 10, 30, 60)),
+    *(f"flow_imbalance:{n}" for n in (1, 2, 5, 10, 30, 60)),
+    *(f"vwap_gap:{n}" for n in (1, 2, 5, 10, 30, 60)),
+    *(f"signed_trades:{n}" for n in (1, 5, 10, 30, 60)),
+    "implied_mid_gap",
+    "last_side",
+)
+DEFAULT_MODELS: tuple[str, ...] = ("naive", "ew_mean", "ridge:100", "ridge:1000")
+
+_SNAPSHOT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """Everything that decides what an engine computes. Equal specs and ticks give equal bits."""
+
+    symbol: str
+    bars: BarSpec = field(default_factory=BarSpec)
+    features: tuple[str, ...] = DEFAULT_FEATURES
+    horizons: tuple[str, ...] = ("10s", "60s")
+    models: tuple[str, ...] = DEFAULT_MODELS
+    coverage: float = 0.9
+    first_forecast_bars: int = 10
+    """Bars that must have closed before the first forecast is made."""
+    ledger_half_life: float = 5000.0
+    """Answers after which one counts half in the recent scores."""
+
+    def __post_init__(self) -> None:
+        if not self.horizons:
+            raise SpecError("there is no horizon", "horizons", 'give at least one, for example "10s"')
+        if not self.models or self.models[0] != "naive":
+            raise SpecError(
+                "the first model is not naive", "models", "naive comes first: it is the yardstick"
+            )
+        if not 0.5 <= self.coverage < 1.0:
+            raise SpecError(f"coverage {self.coverage} is not in [0.5, 1)", "coverage")
+        for text in self.horizons:
+            self.horizon_bars(text)
+
+    def horizon_bars(self, horizon: str) -> int:
+        """Length of a horizon in bars: exact for time bars, 1 for event bars, whose pace varies."""
+        ns = durations.parse_ns(horizon, "horizons")
+        interval = self.bars.interval_ns
+        if interval and ns % interval:
+            raise SpecError(
+                f"horizon {horizon} is not a multiple of the bar interval {durations.text(interval)}",
+                "horizons",
+            )
+        return ns // interval if interval else 1
+
+    def digest(self) -> str:
+        """Identity of the settings: snapshots fit engines of equal digest."""
+        return state.digest(repr(self).encode())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What one batch of ticks brought about, oldest first."""
+
+    bars: Bars
+    features: NDArray[np.float64]
+    """One row a bar, shape (bars, features), NaN where not warm."""
+    forecasts: list[Forecast]
+    answers: list[Answer]
+
+
+class SymbolEngine:
+    """One symbol's bars, features, learners, forecasts and scores. Not for several threads."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.spec = spec
+        self.feature_set = FeatureSet.parse(list(spec.features))
+        learners = tuple(LearnerSpec.parse(text) for text in spec.models)
+        horizons = [(durations.parse_ns(text), spec.horizon_bars(text)) for text in spec.horizons]
+        self.horizons = spec.horizons
+        self.builder = BarBuilder(spec.bars)
+        self.pipeline = FeaturePipeline(self.feature_set)
+        self._scaler = FeatureScaler(len(self.feature_set.columns))
+        self._forecasters = [
+            HorizonForecaster(
+                name,
+                learners,
+                len(self.feature_set.columns),
+                ns,
+                bars,
+                MixtureSpec(),
+                IntervalSpec(coverage=spec.coverage),
+            )
+            for name, (ns, bars) in zip(spec.horizons, horizons, strict=True)
+        ]
+        self.model_names = (*(str(learner) for learner in learners), MIXTURE)
+        self.ledger = Ledger(
+            LedgerSpec(
+                models=self.model_names,
+                horizons_bars=tuple(bars for _, bars in horizons),
+                horizon_names=self.horizons,
+                coverage=spec.coverage,
+                half_life=spec.ledger_half_life,
+                # Slow forecasts are tested too kindly with one span: docs/scores.md has the numbers.
+                lag_spans=2,
+            )
+        )
+        self.bars_seen = 0
+        self._scaled = np.zeros(len(self.feature_set.columns))
+
+    def update(self, ticks: Ticks) -> Step:
+        """Feed a batch of events in order of arrival."""
+        bars = self.builder.update(ticks)
+        if not len(bars):
+            return Step(bars, np.zeros((0, len(self.feature_set.columns))), [], [])
+        return self.update_bars(bars)
+
+    def update_bars(self, bars: Bars) -> Step:
+        """Feed closed bars: from `update`, or from history that is bars already."""
+        features = self.pipeline.update(bars)
+        warm = features.warm.tolist()
+        forecasts: list[Forecast] = []
+        answers: list[Answer] = []
+        references = bars.column("reference").tolist()
+        rows = zip(*(bars.times[i].tolist() for i in range(1, 5)), references, strict=True)
+        for i, (end_ns, session, event_ns, trade_id, reference) in enumerate(rows):
+            bar = Closed(end_ns, session, reference)
+            for index, forecaster in enumerate(self._forecasters):
+                answers += forecaster.answer(bar, self.ledger, index)
+            self.bars_seen += 1
+            missing = self._scaler.scale(features.matrix[i], self._scaled)
+            if self.bars_seen >= self.spec.first_forecast_bars:
+                forecasts += self._ask(bar, event_ns, trade_id, missing, warm[i])
+        return Step(bars, features.matrix, forecasts, answers)
+
+    def _ask(self, bar: Closed, event_ns: int, trade_id: int, missing: int, warm: bool) -> list[Forecast]:
+        degraded = (f"{missing} of {len(self._scaled)} features are missing",) if missing else ()
+        made = []
+        for forecaster in self._forecasters:
+            opinion = forecaster.ask(bar, self._scaled)
+            made.append(
+                Forecast(
+                    self.spec.symbol,
+                    forecaster.name,
+                    bar.end_ns,
+                    bar.end_ns + forecaster.horizon_ns,
+                    bar.reference,
+                    opinion.expected,
+                    bar.reference * math.exp(opinion.expected),
+                    bar.reference * math.exp(opinion.lower),
+                    bar.reference * math.exp(opinion.upper),
+                    self.spec.coverage,
+                    opinion.p_up,
+                    MIXTURE,
+                    0,
+                    event_ns,
+                    trade_id if trade_id != NO_ID else None,
+                    warm,
+                    degraded,
+                )
+            )
+        return made
+
+    def weights(self) -> dict[str, dict[str, float]]:
+        """Effective weight of each learner in the forecast, by horizon."""
+        return {
+            forecaster.name: dict(zip(self.model_names[:-1], forecaster.weights, strict=True))
+            for forecaster in self._forecasters
+        }
+
+    @property
+    def open_questions(self) -> int:
+        """Forecasts that wait for their answer, over all horizons."""
+        return sum(forecaster.open_questions for forecaster in self._forecasters)
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        blocks = {
+            "bars": self.builder.snapshot(),
+            "pipeline": self.pipeline.snapshot(),
+            "scaler": self._scaler.snapshot(),
+            "ledger": self.ledger.snapshot(),
+            "bars_seen": self._bars_seen(),
+        }
+        blocks |= {f"horizon{i}": part.snapshot() for i, part in enumerate(self._forecasters)}
+        return state.pack("engine", _SNAPSHOT_VERSION, self.spec.digest(), blocks)
+
+    @classmethod
+    def restore(cls, spec: EngineSpec, data: bytes) -> SymbolEngine:
+        """The engine as it was. Raises SnapshotError for damaged, newer or other engines' data."""
+        blocks = state.unpack("engine", _SNAPSHOT_VERSION, spec.digest(), data)
+        engine = cls(spec)
+        engine.builder = BarBuilder.restore(spec.bars, blocks["bars"])
+        engine.pipeline = FeaturePipeline.restore(engine.feature_set, blocks["pipeline"])
+        engine._scaler.load(blocks["scaler"])
+        engine.ledger = Ledger.restore(engine.ledger.spec, blocks["ledger"])
+        engine.bars_seen = int.from_bytes(blocks["bars_seen"], "little")
+        for i, forecaster in enumerate(engine._forecasters):
+            forecaster.load(blocks[f"horizon{i}"])
+        return engine
+
+    def digest(self) -> str:
+        """Hash of the whole state: equal digests mean equal behaviour from here on."""
+        parts = [self.builder.digest(), self.pipeline.digest(), self._scaler.digest(), self.ledger.digest()]
+        parts += [forecaster.digest() for forecaster in self._forecasters]
+        return state.digest(self._bars_seen(), *(part.encode() for part in parts))
+
+    def _bars_seen(self) -> bytes:
+        return self.bars_seen.to_bytes(8, "little")
