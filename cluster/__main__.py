@@ -1,0 +1,8 @@
+"""`python -m cluster up | down | status | demo`."""
+
+import sys
+
+from cluster.commands import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The loop that publishes: source -> history -> faults -> connections, each event when it is due."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from cluster.exchange.bulletin import Bulletin
+from cluster.exchange.connection import Audience
+from cluster.exchange.faults import MessageFaults
+from cluster.exchange.history import Aggregates, History
+from cluster.exchange.pacing import Pacer
+from cluster.exchange.source import Events, Source
+from features.ticks import Kind
+
+
+class Publisher:
+    """Publishes one source to one audience.
+
+    At a finite speed events go out when they are due, whoever listens. At full speed (`pacer` is
+    None) the next block goes out once every subscribed client has taken the one before, and never
+    while nobody is subscribed. `clock` gives seconds that never go back; faults use it too.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        pacer: Pacer | None,
+        audience: Audience,
+        faults: MessageFaults,
+        clock: Callable[[], float],
+        keep_trades: int | None,
+    ) -> None:
+        self.histories = [History(keep_trades) for _ in source.instruments]
+        self.clock_ns = source.start_ns
+        self.published_trades = 0
+        self.started = asyncio.Event()
+        self.finished = asyncio.Event()
+        self.on_trades: Callable[[int], int | None] = lambda published: None
+        self._source = source
+        self._pacer = pacer
+        self._audience = audience
+        self._faults = faults
+        self._clock = clock
+        self._events = 0
+        self._pause_at: float = math.inf
+
+    async def run(self, may_start: Callable[[], bool]) -> None:
+        """Wait until `may_start`, then publish to the end; `finished` is set there.
+
+        `on_trades` is called with the number of trades published, before the first and then whenever
+        it has reached the number that the call before gave (None: never again).
+        """
+        await self._audience.wait_until(may_start)
+        self.started.set()
+        self._look_at_count()
+        start_s = self._clock()
+        while (events := self._source.next_events()) is not None:
+            if self._pacer is None:
+                await self._publish_when_taken(events)
+            else:
+                await self._publish_when_due(events, start_s + self._pacer.due_s(events.ticks.ts_ns))
+        self._audience.deliver(self._faults.flush())
+        while (stall_ends_s := self._faults.stall_ends_s) is not None:
+            await asyncio.sleep(max(0.0, stall_ends_s - self._clock()))
+            self._release()
+        self.finished.set()
+
+    async def _publish_when_taken(self, events: Events) -> None:
+        """Full speed: a stall holds up the tape itself, so that nothing piles up here."""
+        await self._audience.wait_until(lambda: bool(self._audience.subscribed()))
+        while (stall_ends_s := self._faults.stall_ends_s) is not None:
+            await asyncio.sleep(max(0.0, stall_ends_s - self._clock()))
+            self._release()
+        self._publish(events)
+        await self._audience.drain()
+        await asyncio.sleep(0)  # lets commands and REST in when every client keeps up
+
+    async def _publish_when_due(self, events: Events, due_s: np.ndarray) -> None:
+        done = 0
+        while done < len(events):
+            now_s = self._clock()
+            self._release()
+            due = int(np.searchsorted(due_s, now_s, side="right"))
+            if due > done:
+                self._publish(events[done:due])
+                done = due
+                await asyncio.sleep(0)
+            else:
+                wake_s = min(float(due_s[done]), self._faults.stall_ends_s or math.inf)
+                # At most a second: a stall may be ordered while we sleep.
+                await asyncio.sleep(min(max(wake_s - now_s, 0.0), 1.0))
+
+    def _publish(self, events: Events) -> None:
+        """Publish events now, in pieces that end where `on_trades` wants to be called."""
+        while self.published_trades + len(events) >= self._pause_at:
+            trades = np.flatnonzero(events.ticks.kind == int(Kind.TRADE))
+            wanted = int(self._pause_at) - self.published_trades
+            if wanted > len(trades):
+                break
+            ts_ns = events.ticks.ts_ns
+            end = int(np.searchsorted(ts_ns, ts_ns[trades[wanted - 1]], side="right"))
+            self._publish_piece(events[:end])
+            self._look_at_count()
+            events = events[end:]
+        self._publish_piece(events)
+
+    def _look_at_count(self) -> None:
+        pause_at = self.on_trades(self.published_trades)
+        self._pause_at = math.inf if pause_at is None else pause_at
+
+    def _publish_piece(self, events: Events) -> None:
+        if not len(events):
+            return
+        aggregates: dict[int, Aggregates] = {}
+        bulletin = Bulletin(events, aggregates, self._source.instruments, self._events + 1)
+        for symbol in np.unique(events.symbol).tolist():
+            trades = bulletin.rows(symbol, Kind.TRADE)
+            if len(trades):
+                aggregates[symbol] = self.histories[symbol].append(events.ticks[trades])
+                self.published_trades += len(trades)
+            self.histories[symbol].quotes += len(bulletin.rows(symbol, Kind.QUOTE))
+        self._events += len(events)
+        self.clock_ns = int(events.ticks.ts_ns[-1])
+        self._audience.deliver(self._faults.apply(bulletin))
+
+    def _release(self) -> None:
+        held = self._faults.release(self._clock())
+        if held:
+            self._audience.deliver(held)

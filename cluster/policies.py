@@ -1,0 +1,84 @@
+"""Decisions about symbol actors, as pure functions of what was observed.
+
+The supervisor observes and carries out; it decides nothing by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class SymbolState(Enum):
+    """Where a watched symbol stands, as `status` and the API show it."""
+
+    STARTING = "starting"
+    """Its actor has not answered yet since it was asked for."""
+    LIVE = "live"
+    """Its actor answers and receives data."""
+    RECOVERING = "recovering"
+    """Its actor is being restarted, or its connection is being renewed."""
+    FAILED = "failed"
+    """Its actor says that it can't go on by itself; `reason` says why."""
+
+
+class Action(Enum):
+    """What to do about an actor."""
+
+    LEAVE = "leave"
+    REPLACE = "replace"
+    """End what is left of it and start it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one check of one actor has seen."""
+
+    answered: bool
+    dead: bool
+    """Ray says that it is gone for good."""
+    silent_s: float
+    """Time since it last answered, or since it was started."""
+    feed: str = "closed"
+    ever_received: bool = False
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for an actor."""
+
+    start_s: float = 60.0
+    """Until its first answer: processes are slow to start on a busy machine."""
+    silence_s: float = 20.0
+    """Between answers, before it counts as hung."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """State and action, with the reason in words."""
+
+    state: SymbolState
+    action: Action
+    reason: str = ""
+
+
+def judge(seen: Observation, answered_before: bool, patience: Patience) -> Verdict:
+    """What state a symbol is in, and what to do about its actor."""
+    if seen.dead:
+        return Verdict(SymbolState.RECOVERING, Action.REPLACE, "its actor has died")
+    if not seen.answered:
+        if not answered_before:
+            hung = seen.silent_s > patience.start_s
+            reason = f"its actor has not started within {patience.start_s:g} s" if hung else ""
+            return Verdict(SymbolState.STARTING, Action.REPLACE if hung else Action.LEAVE, reason)
+        hung = seen.silent_s > patience.silence_s
+        reason = f"its actor has not answered for {seen.silent_s:.0f} s"
+        return Verdict(SymbolState.RECOVERING, Action.REPLACE if hung else Action.LEAVE, reason)
+    if seen.failure:
+        return Verdict(SymbolState.FAILED, Action.LEAVE, seen.failure)
+    if seen.feed == "live":
+        return Verdict(SymbolState.LIVE, Action.LEAVE)
+    if seen.ever_received:
+        return Verdict(SymbolState.RECOVERING, Action.LEAVE, f"its feed is {seen.feed}")
+    return Verdict(SymbolState.STARTING, Action.LEAVE, f"its feed is {seen.feed}")
