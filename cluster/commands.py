@@ -44,9 +44,8 @@ def down(arguments: argparse.Namespace) -> int:
     if state is None:
         print("nothing is running")
         return 0
-    killed = launch.down(state, _say)
-    late = f" ({len(killed)} processes had to be killed)" if killed else ""
-    print(f"stopped{late}")
+    launch.down(state, _say)
+    print("stopped")
     return 0
 
 
@@ -128,7 +127,11 @@ def _for_replay(config: Config, symbols: list[str] | None) -> Config:
         update={
             "symbols": tuple(symbols) if symbols else config.symbols,
             "bars": config.bars.model_copy(update={"heartbeat_delay": None}),
-            "venue": VenueSection(name="binance", options={"verbatim_symbols": True}),
+            "venue": VenueSection(
+                name="binance",
+                quotes=config.venue.quotes,
+                options=config.venue.options | {"verbatim_symbols": True},
+            ),
         }
     )
 

@@ -21,7 +21,7 @@ from cluster import venues
 from cluster.feed_policy import FeedPolicy
 from features import durations
 from features.bars import BarSpec
-from features.engine import DEFAULT_FEATURES, DEFAULT_MODELS, EngineSpec
+from features.engine import BOOK_FEATURES, DEFAULT_FEATURES, DEFAULT_MODELS, EngineSpec
 from features.errors import ConfigError, TickcastError
 from features.models.catalogue import LearnerSpec
 from features.spec import FeatureSet
@@ -37,11 +37,17 @@ class VenueSection(_Section):
     """Where the ticks come from."""
 
     name: str = "binance"
+    quotes: bool = True
+    """Also watch the best bid and ask."""
     options: dict[str, Any] = {}
     """The venue's own options, see docs/venues.md."""
     websocket_url: str | None = None
     """Replaces the venue's address, for a test net or the local exchange."""
     rest_url: str | None = None
+
+    def all_options(self) -> dict[str, Any]:
+        """What `venues.get` is given beside the name."""
+        return {"quotes": self.quotes} | self.options
 
 
 class BarSection(_Section):
@@ -69,8 +75,8 @@ class ServeSection(_Section):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
-    application: str = "serve_app.app:build_from"
-    """What builds the Serve application: "module:function", called with `options`."""
+    application: str = "serve_app.app:build"
+    """What builds the Serve application: "module:function", called with its settings from `options`."""
     options: dict[str, Any] = {}
     """Settings of the application itself, see docs/api.md."""
 
@@ -104,7 +110,8 @@ class Config(_Section):
     symbols: tuple[str, ...] = Field(min_length=1)
     venue: VenueSection = VenueSection()
     bars: BarSection = BarSection()
-    features: tuple[str, ...] = DEFAULT_FEATURES
+    features: tuple[str, ...] | None = None
+    """Feature specs, see docs/features.md; null for a default set that fits what the venue sends."""
     horizons: tuple[str, ...] = ("10s", "60s")
     models: tuple[str, ...] = DEFAULT_MODELS
     coverage: float = Field(0.9, ge=0.5, lt=1.0)
@@ -119,12 +126,12 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _check_meaning(self) -> Config:
-        venue = venues.get(self.venue.name, **self.venue.options)
+        venue = venues.get(self.venue.name, **self.venue.all_options())
         names = [venue.normalise_symbol(symbol) for symbol in self.symbols]
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ConfigError(f"listed twice: {', '.join(doubled)}", "symbols", "list each symbol once")
-        FeatureSet.parse(list(self.features))
+        FeatureSet.parse(list(self.all_features()))
         for text in self.models:
             LearnerSpec.parse(text)
         if self.bars.heartbeat_delay is not None:
@@ -134,15 +141,21 @@ class Config(_Section):
 
     def normalised_symbols(self) -> tuple[str, ...]:
         """The symbols as the venue writes them."""
-        venue = venues.get(self.venue.name, **self.venue.options)
+        venue = venues.get(self.venue.name, **self.venue.all_options())
         return tuple(venue.normalise_symbol(symbol) for symbol in self.symbols)
+
+    def all_features(self) -> tuple[str, ...]:
+        """The features that are computed."""
+        if self.features is not None:
+            return self.features
+        return DEFAULT_FEATURES + (BOOK_FEATURES if self.venue.quotes else ())
 
     def engine_spec(self, symbol: str) -> EngineSpec:
         """What the engine of one symbol computes."""
         return EngineSpec(
             symbol=symbol,
             bars=self.bars.spec(),
-            features=self.features,
+            features=self.all_features(),
             horizons=self.horizons,
             models=self.models,
             coverage=self.coverage,
@@ -182,7 +195,8 @@ def parse(model: type[_Model], values: dict[str, Any], where: str) -> _Model:
 
 
 def _explain(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
-    first = error.errors()[0]
+    # A misspelt key also leaves the right one missing: the misspelling is what to show.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return ConfigError(f"{place} is missing", where, f"add a line {place!r}")

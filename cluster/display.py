@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -21,18 +22,19 @@ def print_addresses(state: RunState) -> None:
     console = Console(highlight=False)
     console.print(f"  page and API   {state.api_url}/")
     console.print(f"  API reference  {state.api_url}/docs")
-    console.print(f"  Ray dashboard  {state.dashboard_url}  (token in {state.token_file})")
+    console.print(f"  Ray dashboard  {state.dashboard_url}")
+    console.print(f"  Ray token      {state.token_file}", soft_wrap=True)
     if state.exchange:
         console.print(f"  local exchange {state.exchange['websocket_url']}")
 
 
 def follow(state: RunState) -> None:
     """Show forecasts as they are made, through the API, until interrupted."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     client = httpx.Client(base_url=state.api_url, timeout=5.0)
     if not console.is_terminal:
         while True:
-            console.print(_table(client), width=120)
+            console.print(_table(client))
             time.sleep(_LINES_EVERY_S)
     with Live(_table(client), console=console, auto_refresh=False) as live:
         while True:
@@ -75,7 +77,7 @@ def _row(forecast: dict[str, Any], client: httpx.Client) -> list[str]:
 
 def print_status(report: dict[str, Any]) -> None:
     """A status report as a table."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(f"API {report['api']}   Ray {report['ray_address']}   dashboard {report['dashboard']}")
     running = ", ".join(f"{one['role']} (pid {one['pid']})" for one in report["processes"])
     switches = ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED", "RAY_AUTH_MODE")

@@ -15,10 +15,11 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import psutil
 
+from cluster import config as configuration
 from cluster import exchange_process, names, ray_node, run_state
 from cluster.config import Config
 from cluster.ray_environment import SERVE_SWITCHES
@@ -30,6 +31,7 @@ EVERY_SYMBOL = ("*",)
 """In place of symbols: all that the local exchange trades."""
 _ANSWER_LIMIT_S = 30.0
 _STOP_LIMIT_S = 30.0
+_QUIET = {"log_level": "WARNING"}
 
 
 def up(config: Config, exchange_arguments: list[str] | None, say: Say) -> RunState:
@@ -49,21 +51,19 @@ def up(config: Config, exchange_arguments: list[str] | None, say: Say) -> RunSta
         raise
 
 
-def down(state: RunState, say: Say) -> list[int]:
-    """End everything that the state names. Returns the pids that did not end by themselves."""
+def down(state: RunState, say: Say) -> None:
+    """End everything that the state names, the polite way first."""
     say("stopping")
     with contextlib.suppress(Exception):
         # Politely first: connections get a close frame. Whatever fails here is ended below all the same.
         connect(state)
         _stop_politely()
-    killed: list[int] = []
     for process in reversed(state.processes):
         if process.role == "ray":
-            killed += ray_node.stop(process.pid, Path(state.temp_dir))
+            ray_node.stop(process.pid, Path(state.temp_dir))
         else:
-            killed += _end(process)
+            _end(process)
     state.forget()
-    return killed
 
 
 def connect(state: RunState) -> None:
@@ -157,13 +157,31 @@ def _start_serve(config: Config, state: RunState, say: Say) -> None:
     from ray import serve
 
     say("starting the API")
-    module, _, function = config.serve.application.partition(":")
-    build = getattr(importlib.import_module(module), function)
-    application = build(config.serve.options)
-    serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    application = _application(config)
+    serve.start(http_options={"host": config.serve.host, "port": config.serve.port}, logging_config=_QUIET)
     serve.run(application, name=names.SERVE_APPLICATION, route_prefix="/")
     switches = " ".join(f"{name}={state.environment.get(name, '')}" for name in SERVE_SWITCHES)
-    say(f"Serve runs with {switches}")
+    say(f"the API runs with {switches}")
+
+
+def _application(config: Config) -> Any:
+    """The Serve application that the config names, built with its options.
+
+    As in Ray Serve's own typed builders, the builder's one argument says what the options are. It is
+    named in the config, not imported above, because `serve_app` builds on `cluster`.
+    """
+    module, _, function = config.serve.application.partition(":")
+    try:
+        build = getattr(importlib.import_module(module), function)
+        (settings,) = [kind for name, kind in get_type_hints(build).items() if name != "return"]
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"{config.serve.application!r} builds no application: {error}",
+            "serve.application",
+            'name a function of one settings object, for example "serve_app.app:build"',
+        ) from None
+    return build(configuration.parse(settings, config.serve.options, "serve.options"))
 
 
 def _stop_politely() -> None:
@@ -175,16 +193,14 @@ def _stop_politely() -> None:
     ray.shutdown()
 
 
-def _end(process: Process) -> list[int]:
+def _end(process: Process) -> None:
     """Terminate a process of ours; kill it when it does not listen."""
     found = process.find()
     if found is None:
-        return []
+        return
     found.terminate()
     try:
         found.wait(_STOP_LIMIT_S)
     except psutil.TimeoutExpired:
         found.kill()
         found.wait(_STOP_LIMIT_S)
-        return [process.pid]
-    return []

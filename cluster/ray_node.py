@@ -28,7 +28,7 @@ from features.errors import ConfigError, TickcastError
 _START_LIMIT_S = 90.0
 _STARTED = "Ray runtime started"
 """What `ray start` says once its GCS and raylet answer."""
-_STOP_LIMIT_S = 15.0
+_GRACE_S = 5.0
 
 
 class StartError(TickcastError):
@@ -121,30 +121,37 @@ def start(config: Config, variables: dict[str, str], folder: Path) -> subprocess
     return process
 
 
-def stop(pid: int, folder: Path) -> list[int]:
-    """End the head node of this pid and all that belongs to it. Returns the pids that had to be killed."""
+def stop(pid: int, folder: Path) -> None:
+    """End the head node of this pid and all that belongs to it; whatever is left is killed.
+
+    Ray keeps nothing that a slower end would save: our actors have closed their connections before.
+    """
     family = _family(pid, folder)
-    with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(pid).terminate()
-    _, alive = psutil.wait_procs(family, timeout=_STOP_LIMIT_S)
-    late = {process.pid: process for process in [*alive, *_family(pid, folder)]}
-    for process in late.values():
+    for process in family:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(late.values(), timeout=_STOP_LIMIT_S)
-    return sorted(late)
+            process.terminate()
+    psutil.wait_procs(family, timeout=_GRACE_S)
+    while leftover := _family(pid, folder, family):
+        for process in leftover:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(leftover, timeout=_GRACE_S)
+        family = leftover
 
 
-def _family(pid: int, folder: Path) -> list[psutil.Process]:
-    """The process, its descendants, and whatever was started with our temp folder on its command line."""
-    found: dict[int, psutil.Process] = {}
+def _family(pid: int, folder: Path, known: Iterable[psutil.Process] = ()) -> list[psutil.Process]:
+    """Those alive: the process, its descendants, what names our temp folder, and of those `known`."""
+    found = {process for process in known if process.is_running()}
     with contextlib.suppress(psutil.NoSuchProcess):
-        head = psutil.Process(pid)
-        found = {process.pid: process for process in [head, *head.children(recursive=True)]}
-    for process in _mentioning(str(folder)):
-        found[process.pid] = process
-    found.pop(os.getpid(), None)
-    return list(found.values())
+        found |= {psutil.Process(pid), *psutil.Process(pid).children(recursive=True)}
+    found |= set(_mentioning(str(folder)))
+    return [process for process in found if process.pid != os.getpid() and not _is_zombie(process)]
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    return True
 
 
 def _mentioning(text: str) -> Iterable[psutil.Process]:

@@ -103,7 +103,7 @@ class Supervisor:
         return SymbolSettings(
             engine=config.engine_spec(symbol),
             venue=config.venue.name,
-            venue_options=config.venue.options,
+            venue_options=config.venue.all_options(),
             websocket_url=config.venue.websocket_url,
             feed=config.feed,
             heartbeat_delay_ns=None if delay is None else durations.parse_ns(delay, "bars.heartbeat_delay"),

@@ -26,7 +26,7 @@ from features.ledger import Ledger, LedgerSpec
 from features.models.catalogue import LearnerSpec
 from features.models.conformal import IntervalSpec
 from features.models.experts import MixtureSpec
-from features.models.scaling import FeatureScaler
+from features.models.scaling import FeatureScaler, ReturnScale
 from features.pipeline import FeaturePipeline
 from features.spec import FeatureSet
 from features.ticks import NO_ID, Ticks
@@ -36,9 +36,15 @@ DEFAULT_FEATURES: tuple[str, ...] = (
     *(f"flow_imbalance:{n}" for n in (1, 2, 5, 10, 30, 60)),
     *(f"vwap_gap:{n}" for n in (1, 2, 5, 10, 30, 60)),
     *(f"signed_trades:{n}" for n in (1, 5, 10, 30, 60)),
+    *(f"signed_volume:{n}" for n in (5, 30)),
+    *(f"zscore:{n}" for n in (10, 60)),
+    "stochastic:14,3",
     "implied_mid_gap",
     "last_side",
 )
+"""From trades alone: returns, order flow and gaps over 1 to 60 bars."""
+BOOK_FEATURES: tuple[str, ...] = ("microprice", "quote_imbalance", "spread")
+"""What the best bid and ask add where the venue sends them."""
 DEFAULT_MODELS: tuple[str, ...] = ("naive", "ew_mean", "ridge:100", "ridge:1000")
 
 _SNAPSHOT_VERSION = 1
@@ -110,6 +116,7 @@ class SymbolEngine:
         self.builder = BarBuilder(spec.bars)
         self.pipeline = FeaturePipeline(self.feature_set)
         self._scaler = FeatureScaler(len(self.feature_set.columns))
+        self._bar_scale = ReturnScale()
         self._forecasters = [
             HorizonForecaster(
                 name,
@@ -135,6 +142,7 @@ class SymbolEngine:
             )
         )
         self.bars_seen = 0
+        self._last = Closed(0, -1, math.nan)
         self._scaled = np.zeros(len(self.feature_set.columns))
 
     def update(self, ticks: Ticks) -> Step:
@@ -156,6 +164,7 @@ class SymbolEngine:
             bar = Closed(end_ns, session, reference)
             for index, forecaster in enumerate(self._forecasters):
                 answers += forecaster.answer(bar, self.ledger, index)
+            self._learn_bar_scale(bar)
             self.bars_seen += 1
             missing = self._scaler.scale(features.matrix[i], self._scaled)
             if self.bars_seen >= self.spec.first_forecast_bars:
@@ -166,7 +175,7 @@ class SymbolEngine:
         degraded = (f"{missing} of {len(self._scaled)} features are missing",) if missing else ()
         made = []
         for forecaster in self._forecasters:
-            opinion = forecaster.ask(bar, self._scaled)
+            opinion = forecaster.ask(bar, self._scaled, self._bar_scale.value)
             made.append(
                 Forecast(
                     self.spec.symbol,
@@ -190,6 +199,11 @@ class SymbolEngine:
             )
         return made
 
+    def _learn_bar_scale(self, bar: Closed) -> None:
+        before, self._last = self._last, bar
+        if before.session == bar.session and before.reference > 0.0:
+            self._bar_scale.learn(math.log(bar.reference / before.reference))
+
     def weights(self) -> dict[str, dict[str, float]]:
         """Effective weight of each learner in the forecast, by horizon."""
         return {
@@ -209,7 +223,8 @@ class SymbolEngine:
             "pipeline": self.pipeline.snapshot(),
             "scaler": self._scaler.snapshot(),
             "ledger": self.ledger.snapshot(),
-            "bars_seen": self._bars_seen(),
+            "bar_scale": self._bar_scale.snapshot(),
+            "progress": self._progress(),
         }
         blocks |= {f"horizon{i}": part.snapshot() for i, part in enumerate(self._forecasters)}
         return state.pack("engine", _SNAPSHOT_VERSION, self.spec.digest(), blocks)
@@ -223,7 +238,10 @@ class SymbolEngine:
         engine.pipeline = FeaturePipeline.restore(engine.feature_set, blocks["pipeline"])
         engine._scaler.load(blocks["scaler"])
         engine.ledger = Ledger.restore(engine.ledger.spec, blocks["ledger"])
-        engine.bars_seen = int.from_bytes(blocks["bars_seen"], "little")
+        engine._bar_scale.load(blocks["bar_scale"])
+        progress = state.unpack_arrays(blocks["progress"])
+        engine.bars_seen, end_ns, session = progress["counts"].tolist()
+        engine._last = Closed(end_ns, session, float(progress["reference"][0]))
         for i, forecaster in enumerate(engine._forecasters):
             forecaster.load(blocks[f"horizon{i}"])
         return engine
@@ -232,7 +250,10 @@ class SymbolEngine:
         """Hash of the whole state: equal digests mean equal behaviour from here on."""
         parts = [self.builder.digest(), self.pipeline.digest(), self._scaler.digest(), self.ledger.digest()]
         parts += [forecaster.digest() for forecaster in self._forecasters]
-        return state.digest(self._bars_seen(), *(part.encode() for part in parts))
+        return state.digest(
+            self._progress(), self._bar_scale.digest().encode(), *(part.encode() for part in parts)
+        )
 
-    def _bars_seen(self) -> bytes:
-        return self.bars_seen.to_bytes(8, "little")
+    def _progress(self) -> bytes:
+        counts = np.array([self.bars_seen, self._last.end_ns, self._last.session], np.int64)
+        return state.pack_arrays(counts=counts, reference=np.array([self._last.reference]))

@@ -55,7 +55,7 @@ class HorizonForecaster:
     ) -> None:
         self.horizon_ns = horizon_ns
         self.name = name
-        self._features = features
+        self._root_bars = math.sqrt(horizon_bars)
         self._learners = [spec.build(features, horizon_bars) for spec in learners]
         self._mixture = Mixture(mixture, len(learners), horizon_bars)
         self._tracker = IntervalTracker(interval, horizon_bars)
@@ -75,8 +75,12 @@ class HorizonForecaster:
         """Settle what this bar answers: score in the ledger's horizon `index`, then learn."""
         return [self._settle(question, ledger, index) for question in self._queue.answer(bar)]
 
-    def ask(self, bar: Closed, row: Row) -> Opinion:
-        """Forecast at this bar from its scaled features, shape (k,), and remember the question."""
+    def ask(self, bar: Closed, row: Row, bar_scale: float) -> Opinion:
+        """Forecast at this bar from its scaled features, shape (k,), and remember the question.
+
+        `bar_scale` is the usual size of a return from bar to bar: what a random walk would do over the
+        horizon is the first guess of the interval's width.
+        """
         note = self._note
         scale = self._scale.value
         forecasts = note[self._forecasts]
@@ -84,7 +88,7 @@ class HorizonForecaster:
             forecasts[i] = learner.predict(row)
         mixed = self._mixture.mix(forecasts, note[self._trusted])
         expected = mixed * scale
-        given = self._tracker.interval(expected)
+        given = self._tracker.interval(expected, bar_scale * self._root_bars)
         note[_SCALE], note[_MIXED] = scale, mixed
         note[_INTERVAL:_FIXED] = (
             given.lower,

@@ -55,7 +55,9 @@ N_TIMES = 5
     TICK_SIGN,  # sign of the last price change, for the tick rule
     CLOSE_TS,  # event time of the trade or quote that set the close
     PRICED,  # 1 once the open bar has a price of its own
-    LAST_ID,  # id of the newest trade, -1 where it had none
+    LATE_BEFORE,  # what is older than this belongs to a bar that has closed
+    TRADE_TS,  # event time of the newest trade of this session
+    LAST_ID,  # id of that trade, -1 where it had none
     C_TRADES,
     C_QUOTES,
     C_HEARTBEATS,
@@ -66,12 +68,16 @@ N_TIMES = 5
     C_CROSSED,
     C_FILLED,
     C_BARS,
-) = range(21)
-N_INTS = 21
+) = range(23)
+N_INTS = 23
+NEVER = -(2**63)  # earlier than any event time
 
 # Places in the float64 state: the open bar's rows, then these.
 NOTIONAL, LAST_PRICE = N_ROWS, N_ROWS + 1
 N_FLOATS = N_ROWS + 2
+
+# Prices and sizes at or beyond these are faults: their ratios, products and sums might not be finite.
+_LEAST_PRICE, _MOST = 1e-100, 1e100
 
 
 @njit(cache=True, inline="always")
@@ -95,18 +101,19 @@ def _open_bar(f: Any, k: Any, start: int, end: int) -> None:
 
 @njit(cache=True, inline="always")
 def _emit(f: Any, k: Any, times: Any, values: Any, n: int, end: int) -> None:
-    """Write the open bar to column n of the output."""
+    """Write the open bar to row n of the output."""
     bid, ask = f[BID], f[ASK]
     f[REFERENCE] = 0.5 * (bid + ask) if bid > 0.0 and ask >= bid else f[CLOSE]
-    f[VWAP] = f[NOTIONAL] / f[TRADED] if f[TRADED] > 0.0 else f[CLOSE]
+    vwap = f[NOTIONAL] / f[TRADED] if f[TRADED] > 0.0 else 0.0
+    f[VWAP] = vwap if vwap > 0.0 else f[CLOSE]  # sizes near 1e-300 have no product with a price
     f[FILLED] = 0.0 if k[ACTIVE] == 1 else 1.0
     for row in range(N_ROWS):
-        values[row, n] = f[row]
-    times[0, n] = k[BAR_START]
-    times[1, n] = end
-    times[2, n] = k[SESSION]
-    times[3, n] = k[LAST_TS]
-    times[4, n] = k[LAST_ID]
+        values[n, row] = f[row]
+    times[n, 0] = k[BAR_START]
+    times[n, 1] = end
+    times[n, 2] = k[SESSION]
+    times[n, 3] = k[LAST_TS]
+    times[n, 4] = k[LAST_ID]
     k[C_BARS] += 1
     if k[ACTIVE] == 0:
         k[C_FILLED] += 1
@@ -117,12 +124,16 @@ def _emit(f: Any, k: Any, times: Any, values: Any, n: int, end: int) -> None:
 
 @njit(cache=True, inline="always")
 def _end_session(f: Any, k: Any) -> None:
-    """Forget what must not reach across a session: price, book, tick rule."""
+    """Forget what must not reach across a session: price, book, tick rule.
+
+    Before a session's first price there is no session to end, but there may be a book to forget.
+    """
+    k[SESSION] += k[STARTED]
     k[STARTED] = 0
-    k[SESSION] += 1
     k[FILL_RUN] = 0
     k[ACTIVE] = 0
     k[TICK_SIGN] = 0
+    k[TRADE_TS] = NEVER
     f[BID] = math.nan
     f[ASK] = math.nan
     f[BID_SIZE] = math.nan
@@ -136,10 +147,10 @@ def _end_session(f: Any, k: Any) -> None:
 @njit(cache=True, inline="always")
 def _quote(f: Any, k: Any, tick: Any) -> None:
     """Take over the sides of the book that the quote has; a crossed book is counted."""
-    if tick.bid > 0.0 and math.isfinite(tick.bid):
+    if _LEAST_PRICE < tick.bid < _MOST:
         f[BID] = tick.bid
         f[BID_SIZE] = tick.bid_size
-    if tick.ask > 0.0 and math.isfinite(tick.ask):
+    if _LEAST_PRICE < tick.ask < _MOST:
         f[ASK] = tick.ask
         f[ASK_SIZE] = tick.ask_size
     if f[BID] > f[ASK]:
@@ -175,7 +186,7 @@ def _price(f: Any, k: Any, price: float, ts: int) -> None:
         f[OPEN] = price
         f[HIGH] = price
         f[LOW] = price
-    if last > 0.0:
+    if price != last:
         move = math.log(price / last)
         f[REALISED_VARIANCE] += move * move
     f[HIGH] = max(f[HIGH], price)
@@ -202,9 +213,7 @@ def _flow(f: Any, side: float, price: float, size: float) -> None:
 @njit(cache=True, inline="always")
 def _is_usable(tick: Any) -> bool:
     """Whether a trade can be one: a price above zero, a size of zero or more, both finite."""
-    return bool(
-        tick.price > 0.0 and math.isfinite(tick.price) and tick.size >= 0.0 and math.isfinite(tick.size)
-    )
+    return bool(_LEAST_PRICE < tick.price < _MOST and 0.0 <= tick.size < _MOST)
 
 
 @njit(cache=True, inline="always")
@@ -232,12 +241,12 @@ def build_bars(
     times: NDArray[np.int64],
     values: NDArray[np.float64],
 ) -> tuple[int, int]:
-    """Feed `ticks[first:]`, writing closed bars to `times` (5, m) and `values` (N_ROWS, m).
+    """Feed `ticks[first:]`, writing closed bars to `times` (m, N_TIMES) and `values` (m, N_ROWS).
 
     Returns (index of the first tick not yet consumed, bars written). When the output is full it
     stops between two bars; call again with the returned index and fresh output to go on.
     """
-    room = times.shape[1]
+    room = len(times)
     n = 0
     i = first
     while i < len(ticks):
@@ -251,8 +260,13 @@ def build_bars(
             k[C_REJECTED] += 1
             i += 1
             continue
-        if k[STARTED] == 1:
-            if kind == TIME and event != 3:
+        if event == 3:
+            if k[STARTED] == 1 and k[ACTIVE] == 1:
+                _emit(f, k, times, values, n, max(k[LAST_TS], k[BAR_START]))
+                n += 1
+            _end_session(f, k)
+        elif k[STARTED] == 1:
+            if kind == TIME:
                 while ts >= k[BAR_END] and k[STARTED] == 1:
                     if n == room:
                         return i, n
@@ -262,9 +276,10 @@ def build_bars(
                         _end_session(f, k)
                     else:
                         _open_bar(f, k, k[BAR_END], k[BAR_END] + interval_ns)
-            elif event == 3 or ts - k[LAST_TS] > session_gap_ns:
+                        k[LATE_BEFORE] = k[BAR_START]
+            elif ts - k[LAST_TS] > session_gap_ns:
                 if k[ACTIVE] == 1:
-                    _emit(f, k, times, values, n, max(k[LAST_TS], k[BAR_START]))
+                    _emit(f, k, times, values, n, k[LAST_TS])
                     n += 1
                 _end_session(f, k)
         i += 1
@@ -274,8 +289,8 @@ def build_bars(
         if event == 3:
             k[C_GAPS] += 1
             continue
-        late = k[STARTED] == 1 and ts < k[BAR_START]
-        stale = k[STARTED] == 1 and ts < k[CLOSE_TS]
+        late = k[STARTED] == 1 and ts < k[LATE_BEFORE]
+        stale = late or (k[STARTED] == 1 and ts < k[CLOSE_TS])
         side = 0.0
         if event == 1:
             k[C_QUOTES] += 1
@@ -285,7 +300,9 @@ def build_bars(
                 price = 0.5 * (f[BID] + f[ASK])
         else:
             k[C_TRADES] += 1
-            k[LAST_ID] = tick.trade_id
+            if ts >= k[TRADE_TS]:
+                k[TRADE_TS] = ts
+                k[LAST_ID] = tick.trade_id
             side = float(tick.side) if stale else _side(f, k, tick, tick.price)
             price = math.nan if price_from_mid else tick.price
             if late:
@@ -301,8 +318,10 @@ def build_bars(
             if kind == TIME:
                 start = ts // interval_ns * interval_ns
                 _open_bar(f, k, start, start + interval_ns)
+                k[LATE_BEFORE] = start
             else:
                 _open_bar(f, k, ts, ts)
+                k[LATE_BEFORE] = NEVER
         elif kind != TIME and k[ACTIVE] == 0:
             _open_bar(f, k, max(ts, k[BAR_END]), ts)
         k[ACTIVE] = 1
@@ -310,7 +329,7 @@ def build_bars(
         if price > 0.0:
             if not stale:
                 _price(f, k, price, ts)
-            elif not late and k[PRICED] == 1:
+            elif not late:
                 f[HIGH] = max(f[HIGH], price)
                 f[LOW] = min(f[LOW], price)
         if event == 1:
@@ -327,5 +346,6 @@ def build_bars(
             _emit(f, k, times, values, n, k[LAST_TS])
             n += 1
             k[BAR_END] = k[LAST_TS]
+            k[LATE_BEFORE] = k[CLOSE_TS]
             k[ACTIVE] = 0
     return i, n

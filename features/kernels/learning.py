@@ -80,8 +80,8 @@ def ridge_learn(weights: Floats, inverse: Floats, gain: Floats, x: Floats, y: fl
 
 
 # Rows of the state of a mixture, one column an expert.
-(REGRET, VARIANCE, RANGE, RATE, WEIGHT, CROSS, POWER, NOISE, TRUST) = range(9)
-N_MIXTURE_ROWS = 9
+(REGRET, VARIANCE, RANGE, RATE, WEIGHT, CROSS, POWER, NOISE, COUNT, TRUST) = range(10)
+N_MIXTURE_ROWS = 10
 
 
 @njit(cache=True)
@@ -149,8 +149,11 @@ def learn_mixture(
         state[CROSS, i] = cross
         state[POWER, i] = power
         state[NOISE, i] = noise
+        state[COUNT, i] += 1.0
         if power > 0.0:
-            trust = (cross - doubt * math.sqrt(overlap * noise)) / power
+            # A standard error from few answers is itself unsure: twice as much doubt at three of them.
+            few = math.sqrt(1.0 + 10.0 * overlap / state[COUNT, i])
+            trust = (cross - doubt * few * math.sqrt(overlap * noise)) / power
             state[TRUST, i] = min(max(trust, 0.0), 1.0)
 
 

@@ -51,13 +51,20 @@ class IntervalTracker:
     def __init__(self, spec: IntervalSpec, overlap: int) -> None:
         self._spec = spec
         self._step = spec.step / math.sqrt(overlap)
+        self._enough = 5.0 * overlap
         self._state = np.zeros(kernel.N_INTERVAL_STATE)
         self._state[kernel.LOWER], self._state[kernel.UPPER] = -2.0, 2.0
         self._scale = np.zeros(2)
 
-    def interval(self, forecast: float) -> Interval:
-        """The interval around a forecast. Both bounds equal the forecast until a first answer is known."""
+    def interval(self, forecast: float, expected_scale: float) -> Interval:
+        """The interval around a forecast.
+
+        `expected_scale` is the size of residual to expect when too few answers have come to know it: it
+        is the least scale until the answers of five whole horizons are in.
+        """
         scale = math.sqrt(self._scale[1])
+        if self._scale[0] < self._enough:
+            scale = max(scale, expected_scale)
         low = float(min(self._state[kernel.LOWER], 0.0))
         high = float(max(self._state[kernel.UPPER], 0.0))
         signal = min(max(forecast / scale, -5.0), 5.0) if scale > 0.0 else 0.0
