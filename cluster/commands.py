@@ -20,9 +20,10 @@ from features.errors import ConfigError, TickcastError
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """A generated market, forecast live, until Ctrl-C."""
+    """A generated market, forecast live, until Ctrl-C. It begins with an hour that has happened already."""
     config = _with_overrides(_preset("demo"), arguments)
     market = ["--generate", *config.symbols, "--seed", str(arguments.seed)]
+    market += ["--history", str(arguments.history), "--wait-for", "all"]
     return _run(config, market, arguments.detach)
 
 
@@ -178,6 +179,7 @@ def parser() -> argparse.ArgumentParser:
         "demo", parents=[starting], help="a live demonstration", description=demo.__doc__
     )
     one.add_argument("--seed", type=int, default=1, help="of the generated market (1)")
+    one.add_argument("--history", type=float, default=3600, help="seconds of it that lie in the past (3600)")
     one.set_defaults(run=demo)
 
     one = commands.add_parser("down", parents=[here], help="stop", description=down.__doc__)

@@ -23,6 +23,7 @@ from cluster import config as configuration
 from cluster import exchange_process, names, ray_node, run_state
 from cluster.config import Config
 from cluster.ray_environment import SERVE_SWITCHES
+from cluster.ray_node import StartError
 from cluster.run_state import Process, RunState
 from features.errors import ConfigError, TickcastError
 
@@ -69,7 +70,9 @@ def down(state: RunState, say: Say) -> None:
 def connect(state: RunState) -> None:
     """Join the run's Ray as a client process. Raises TickcastError when it can't be reached."""
     if not any(process.role == "ray" for process in state.alive()):
-        raise TickcastError(f"Ray at {state.ray_address} has ended", fix="run `python -m cluster down`, then up")
+        raise TickcastError(
+            f"Ray at {state.ray_address} has ended", fix="run `python -m cluster down`, then up"
+        )
     os.environ.update(state.environment)
     import ray
 
@@ -155,12 +158,23 @@ def _start_actors(config: Config, say: Say) -> None:
 
 def _start_serve(config: Config, state: RunState, say: Say) -> None:
     from ray import serve
+    from ray.exceptions import RayError
 
     say("starting the API")
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     application = _application(config)
-    serve.start(http_options={"host": config.serve.host, "port": config.serve.port}, logging_config=_QUIET)
-    serve.run(application, name=names.SERVE_APPLICATION, route_prefix="/")
+    try:
+        serve.start(
+            http_options={"host": config.serve.host, "port": config.serve.port}, logging_config=_QUIET
+        )
+        serve.run(application, name=names.SERVE_APPLICATION, route_prefix="/")
+    except (RayError, RuntimeError) as error:
+        # Ray's text holds the whole remote traceback; what matters stands in the lines that HAProxy marks.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        words = [line for line in lines if "ALERT" in line] or lines[-1:]
+        raise StartError(
+            f"the API did not start: {words[0]}", "serve", f"logs are in {state.temp_dir}"
+        ) from None
     switches = " ".join(f"{name}={state.environment.get(name, '')}" for name in SERVE_SWITCHES)
     say(f"the API runs with {switches}")
 

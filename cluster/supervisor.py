@@ -192,6 +192,8 @@ def start_supervisor(config: Config) -> ActorHandle:
             .remote(config)
         )
     except ValueError:
-        raise ConfigError("this Ray cluster has a Tickcast supervisor already", "ray", "run down first") from None
+        raise ConfigError(
+            "this Ray cluster has a Tickcast supervisor already", "ray", "run down first"
+        ) from None
     ray.get(supervisor.symbols.remote(), timeout=_START_LIMIT_S)
     return supervisor

@@ -16,19 +16,27 @@ Rules, the same live and in history:
 - A trade's venue time decides its bar. A trade that comes after its bar has closed is `late`: closed
   bars never change, so its size, count and side enter the open bar, its price enters nothing. A trade
   older than the one that set the close, but of the open bar, is `out_of_order`: it may widen high and
-  low, it never moves the close.
+  low, it never moves the close. Time bars tell the two apart by the start of the open bar, event bars
+  by the trade that set the close of the bar before. Both are judged within a session; the price that
+  opens one is never either.
 - A quote always becomes the book, whenever it comes: it is the venue's newest word. A crossed book
-  gives no mid. A side that is missing, zero or not finite leaves that side as it was.
+  gives no mid. A side that is missing, zero or not finite leaves that side as it was. Quotes before a
+  session's first price count for no bar. Where the mid is the price, a quote's mid is late or out of
+  order like a trade's price.
 - A trade whose price is not above zero, or whose size is negative, or that has either not finite, is
-  `rejected`. A trade of size zero is a price without flow.
-- A trade without aggressor side gets one by the quote rule, else by the tick rule (Lee & Ready 1991,
-  "Inferring trade direction from intraday data", Journal of Finance 46).
+  `rejected`: it changes nothing and closes nothing. Prices below 1e-100 count as zero, prices and
+  sizes from 1e100 as not finite. A trade of size zero is a price without flow.
+- A trade without aggressor side gets one by the quote rule, else by the tick rule: the sign of the
+  last change of price (Lee & Ready 1991, "Inferring trade direction from intraday data", Journal of
+  Finance 46). One that is late or out of order gets none: the book of its moment is gone.
+- A gap and the end of a session forget price, book and sides.
 - The reference price is the mid of the book where there is an uncrossed one, else the last price.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import durations, state
-from features.errors import SpecError
+from features.errors import DataError, SpecError
 from features.kernels import bars as kernel
 from features.ticks import NO_ID, Ticks
 
@@ -87,7 +95,7 @@ _COUNTERS = {
     "filled": kernel.C_FILLED,
 }
 _SNAPSHOT_VERSION = 1
-_FIRST_ROOM = 64
+_FIRST_ROOM, _MOST_ROOM = 64, 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +113,17 @@ class BarSpec:
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
-            raise SpecError(f"unknown bar kind {self.kind!r}", "bars", f"use one of: {', '.join(_KINDS)}")
-        if not self.size > 0:
-            raise SpecError(f"bar size {self.size} is not above zero", "bars")
+            raise _unknown(self.kind)
+        if not 0 < self.size < math.inf:
+            raise SpecError(f"bar size {self.size} is not above zero and finite", "bars")
+        if self.kind == "time" and self.size != int(self.size):
+            raise SpecError(f"bar size {self.size} is not whole nanoseconds", "bars")
+        # One form of equal numbers: 1 and 1.0 print differently, and the print is the identity.
+        object.__setattr__(self, "size", float(self.size))
         if self.max_fill < 1:
             raise SpecError(f"max_fill {self.max_fill} is below 1", "bars.max_fill")
+        if self.session_gap_ns < 1:
+            raise SpecError(f"session_gap_ns {self.session_gap_ns} is below 1", "bars.session_gap_ns")
         if self.price not in ("trade", "mid"):
             raise SpecError(f"unknown bar price {self.price!r}", "bars.price", "use trade or mid")
 
@@ -117,14 +131,17 @@ class BarSpec:
     def parse(cls, text: str, **more: Any) -> BarSpec:
         """Read "time:1s", "tick:100", "volume:50" or "dollar:1e6"."""
         kind, _, size = text.partition(":")
+        if kind not in _KINDS:
+            raise _unknown(kind)
         if kind == "time":
-            return cls(kind, float(durations.parse_ns(size, "bars")), **more)
+            return cls(kind, durations.parse_ns(size, "bars"), **more)
         try:
-            return cls(kind, float(size), **more)
+            number = float(size)
         except ValueError:
             raise SpecError(
-                f"bar size {size!r} is not a number", "bars", 'write for example "tick:100"'
+                f"bar size {size!r} is not a number", "bars", f'write for example "{kind}:100"'
             ) from None
+        return cls(kind, number, **more)
 
     @property
     def interval_ns(self) -> int:
@@ -166,12 +183,12 @@ class Bars:
 
     @property
     def last_event_ns(self) -> NDArray[np.int64]:
-        """Event time of the newest trade or quote that the bar, or one before it, has seen."""
+        """Event time of the newest trade or quote that the bar, or one before it in its session, has seen."""
         return self._time(3)
 
     @property
     def last_trade_id(self) -> NDArray[np.int64]:
-        """Id of the newest trade that the bar, or one before it, has seen; -1 where it had none."""
+        """Id of the trade newest by event time that the bar, or one before it, has seen; -1: it had none."""
         return self._time(4)
 
     def _time(self, row: int) -> NDArray[np.int64]:
@@ -188,12 +205,22 @@ class Bars:
         """Bars that somebody else built (daily or minute history); needs at least close.
 
         Missing open, high, low, vwap and reference are the close, missing flows are 0, the book is
-        unknown. One session, unless `session` is given.
+        unknown. One session, unless `session` is given. Raises DataError for an unknown column, one of
+        another length, or no close.
         """
-        times = np.zeros((kernel.N_TIMES, len(start_ns)), dtype=np.int64)
+        m = len(start_ns)
+        given = {"end_ns": end_ns} | columns
+        for name, column in given.items():
+            if name not in (*BAR_COLUMNS, "end_ns", "session"):
+                raise DataError(f"unknown bar column {name!r}", fix=f"known are {', '.join(BAR_COLUMNS)}")
+            if np.ndim(column) and np.shape(column) != (m,):
+                raise DataError(f"bar column {name!r} has shape {np.shape(column)}, not ({m},)")
+        if "close" not in columns:
+            raise DataError("bars have no column 'close'")
+        times = np.zeros((kernel.N_TIMES, m), dtype=np.int64)
         times[0], times[1], times[3], times[4] = start_ns, end_ns, end_ns, NO_ID
         times[2] = columns.pop("session", 0)
-        values = np.zeros((len(BAR_COLUMNS), len(start_ns)))
+        values = np.zeros((len(BAR_COLUMNS), m))
         for row, name in enumerate(BAR_COLUMNS):
             if name in columns:
                 values[row] = columns[name]
@@ -224,6 +251,8 @@ class BarBuilder:
         self._floats = np.full(kernel.N_FLOATS, np.nan)
         self._floats[kernel.LAST_SIDE] = 0.0
         self._ints = np.zeros(kernel.N_INTS, np.int64)
+        self._ints[kernel.LAST_ID] = NO_ID
+        self._ints[kernel.TRADE_TS] = kernel.NEVER
         self._allocate(_FIRST_ROOM)
         self._rules = (
             _KINDS[spec.kind],
@@ -238,14 +267,16 @@ class BarBuilder:
         """Feed a batch; returns copies of the bars it closed, oldest first."""
         parts: list[Bars] = []
         at, n = 0, len(ticks)
-        if n > _FIRST_ROOM and self._times.shape[1] == _FIRST_ROOM:
-            self._allocate(min(n, 65_536))
+        records = _plain(ticks.records)
+        if n > len(self._times) < _MOST_ROOM:
+            self._allocate(min(n, _MOST_ROOM))
         while True:
             at, made = kernel.build_bars(
-                *self._rules, self._floats, self._ints, ticks.records, at, self._times, self._values
+                *self._rules, self._floats, self._ints, records, at, self._times, self._values
             )
             if made:
-                parts.append(Bars(self._times[:, :made].copy(), self._values[:, :made].copy()))
+                # The kernel writes bar by bar; whoever reads bars reads column by column.
+                parts.append(Bars(self._times[:made].T.copy(), self._values[:made].T.copy()))
             if at >= n:
                 return Bars.concat(parts)
 
@@ -268,7 +299,7 @@ class BarBuilder:
 
     @property
     def last_event_ns(self) -> int:
-        """Newest venue time of a trade or quote; 0 before the first."""
+        """Newest venue time of a trade or quote of the session; 0 before the first."""
         return int(self._ints[kernel.LAST_TS])
 
     def snapshot(self) -> bytes:
@@ -290,5 +321,15 @@ class BarBuilder:
         return state.digest(self._floats.tobytes(), self._ints.tobytes())
 
     def _allocate(self, room: int) -> None:
-        self._times = np.empty((kernel.N_TIMES, room), np.int64)
-        self._values = np.empty((kernel.N_ROWS, room))
+        self._times = np.empty((room, kernel.N_TIMES), np.int64)
+        self._values = np.empty((room, kernel.N_ROWS))
+
+
+def _plain(records: NDArray[np.void]) -> NDArray[np.void]:
+    """The records in the one layout that the kernel is compiled for; slices with a step are copied."""
+    flags = records.flags
+    return records if flags.c_contiguous and flags.writeable else records.copy()
+
+
+def _unknown(kind: str) -> SpecError:
+    return SpecError(f"unknown bar kind {kind!r}", "bars", f"use one of: {', '.join(_KINDS)}")

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from features import durations, state
 from features.bars import BarBuilder, Bars, BarSpec
-from features.errors import SpecError
+from features.errors import DataError, SpecError
 from features.forecast import Answer, Forecast
 from features.forecaster import MIXTURE, HorizonForecaster
-from features.labels import Closed
+from features.labels import Closed, log_return
 from features.ledger import Ledger, LedgerSpec
 from features.models.catalogue import LearnerSpec
 from features.models.conformal import IntervalSpec
@@ -48,6 +48,8 @@ BOOK_FEATURES: tuple[str, ...] = ("microprice", "quote_imbalance", "spread")
 DEFAULT_MODELS: tuple[str, ...] = ("naive", "ew_mean", "ridge:100", "ridge:1000")
 
 _SNAPSHOT_VERSION = 1
+# Beyond these the ratio of two prices may be no number; `features.bars` has the same for ticks.
+_LEAST_PRICE, _MOST_PRICE = 1e-100, 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,27 @@ class EngineSpec:
     def __post_init__(self) -> None:
         if not self.horizons:
             raise SpecError("there is no horizon", "horizons", 'give at least one, for example "10s"')
-        if not self.models or self.models[0] != "naive":
+        models = [str(LearnerSpec.parse(text)) for text in self.models]
+        if not models or models[0] != "naive":
             raise SpecError(
                 "the first model is not naive", "models", "naive comes first: it is the yardstick"
             )
+        for names, where in ((models, "models"), (list(self.horizons), "horizons")):
+            doubled = sorted({name for name in names if names.count(name) > 1})
+            if doubled:
+                raise SpecError(f"listed twice: {', '.join(doubled)}", where, "list each once")
+        FeatureSet.parse(self.features)
         if not 0.5 <= self.coverage < 1.0:
             raise SpecError(f"coverage {self.coverage} is not in [0.5, 1)", "coverage")
+        if self.first_forecast_bars < 1:
+            raise SpecError(f"{self.first_forecast_bars} is below 1", "first_forecast_bars")
+        if not 0.0 < self.ledger_half_life < math.inf:
+            raise SpecError(f"{self.ledger_half_life} is no half-life", "ledger_half_life", "write 5000")
         for text in self.horizons:
             self.horizon_bars(text)
+        # One form of equal numbers: 1 and 1.0 print differently, and the print is the identity.
+        object.__setattr__(self, "coverage", float(self.coverage))
+        object.__setattr__(self, "ledger_half_life", float(self.ledger_half_life))
 
     def horizon_bars(self, horizon: str) -> int:
         """Length of a horizon in bars: exact for time bars, 1 for event bars, whose pace varies."""
@@ -153,12 +168,17 @@ class SymbolEngine:
         return self.update_bars(bars)
 
     def update_bars(self, bars: Bars) -> Step:
-        """Feed closed bars: from `update`, or from history that is bars already."""
+        """Feed closed bars: from `update`, or from history that is bars already.
+
+        Raises DataError, and takes in none of them, where a bar has a price or an amount that can't be.
+        """
+        references = bars.column("reference").tolist()
+        if not all(_LEAST_PRICE < reference < _MOST_PRICE for reference in references):
+            raise DataError("a bar has a reference price that is none", "bars", "leave such bars out")
         features = self.pipeline.update(bars)
         warm = features.warm.tolist()
         forecasts: list[Forecast] = []
         answers: list[Answer] = []
-        references = bars.column("reference").tolist()
         rows = zip(*(bars.times[i].tolist() for i in range(1, 5)), references, strict=True)
         for i, (end_ns, session, event_ns, trade_id, reference) in enumerate(rows):
             bar = Closed(end_ns, session, reference)
@@ -202,7 +222,7 @@ class SymbolEngine:
     def _learn_bar_scale(self, bar: Closed) -> None:
         before, self._last = self._last, bar
         if before.session == bar.session and before.reference > 0.0:
-            self._bar_scale.learn(math.log(bar.reference / before.reference))
+            self._bar_scale.learn(log_return(before.reference, bar.reference))
 
     def weights(self) -> dict[str, dict[str, float]]:
         """Effective weight of each learner in the forecast, by horizon."""

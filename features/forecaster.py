@@ -7,7 +7,7 @@ At every closed bar the engine calls `answer` first, which settles the questions
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from features.forecast import Answer
 from features.labels import Closed, Question, QuestionQueue
 from features.ledger import Ledger
 from features.models.catalogue import LearnerSpec
-from features.models.conformal import Interval, IntervalSpec, IntervalTracker
+from features.models.conformal import RETURN_BOUND, Interval, IntervalSpec, IntervalTracker
 from features.models.experts import Mixture, MixtureSpec
 from features.models.scaling import ReturnScale
 
@@ -26,12 +26,11 @@ Row = NDArray[np.float64]
 MIXTURE = "mixture"
 """Name of the mixture in the ledger; its score is the forecast's score."""
 
-_SCALE, _MIXED, _INTERVAL = 0, 1, 2
-_FIXED = 9
+# Places in a question's note; the interval's seven numbers end at _FIXED.
+_SCALE, _MIXED, _EXPECTED, _INTERVAL, _FIXED = 0, 1, 2, 3, 10
 
 
-@dataclass(frozen=True, slots=True)
-class Opinion:
+class Opinion(NamedTuple):
     """What a forecaster says at one bar, as log returns over the horizon."""
 
     expected: float
@@ -68,6 +67,7 @@ class HorizonForecaster:
         self._queue = QuestionQueue(len(self._note))
         # The mixture comes last in the ledger's rows, and is the only one with an interval.
         self._said = np.zeros(n + 1)
+        self._said_by_learners = self._said[:-1]
         self._lower = np.full(n + 1, np.nan)
         self._upper = np.full(n + 1, np.nan)
 
@@ -87,27 +87,18 @@ class HorizonForecaster:
         for i, learner in enumerate(self._learners):
             forecasts[i] = learner.predict(row)
         mixed = self._mixture.mix(forecasts, note[self._trusted])
-        expected = mixed * scale
+        expected = min(max(mixed * scale, -RETURN_BOUND), RETURN_BOUND)
         given = self._tracker.interval(expected, bar_scale * self._root_bars)
-        note[_SCALE], note[_MIXED] = scale, mixed
-        note[_INTERVAL:_FIXED] = (
-            given.lower,
-            given.upper,
-            given.p_up,
-            given.low,
-            given.high,
-            given.scale,
-            given.signal,
-        )
+        note[_SCALE], note[_MIXED], note[_EXPECTED] = scale, mixed, expected
+        note[_INTERVAL:_FIXED] = given
         note[self._row] = row
         self._queue.ask(bar, bar.end_ns + self.horizon_ns, note)
         return Opinion(expected, given.lower, given.upper, given.p_up)
 
     def _settle(self, question: Question, ledger: Ledger, index: int) -> Answer:
         note, outcome = question.note, question.outcome
-        scale, mixed = float(note[_SCALE]), float(note[_MIXED])
-        expected = mixed * scale
-        given = Interval(*note[_INTERVAL:_FIXED].tolist())
+        scale, mixed, expected, *interval = note[:_FIXED].tolist()
+        given = Interval(*interval)
         answer = Answer(
             self.name,
             question.made_at_ns,
@@ -122,7 +113,7 @@ class HorizonForecaster:
             ledger.void(index)
             return answer
         forecasts, row = note[self._forecasts], note[self._row]
-        np.multiply(forecasts, scale, out=self._said[:-1])
+        np.multiply(forecasts, scale, out=self._said_by_learners)
         self._said[-1] = expected
         self._lower[-1], self._upper[-1] = given.lower, given.upper
         ledger.record(index, outcome, self._said, self._lower, self._upper)

@@ -11,7 +11,7 @@ The same queue runs live and in backtests, so no learner ever sees an answer fro
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from features import state
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     """What of a closed bar answers questions."""
 
     end_ns: int
@@ -28,8 +27,13 @@ class Closed:
     reference: float
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+def log_return(before: float, after: float) -> float:
+    """Log of after over before; NaN where one of them is no price."""
+    ratio = after / before if before > 0.0 else math.nan
+    return math.log(ratio) if 0.0 < ratio < math.inf else math.nan
+
+
+class Question(NamedTuple):
     """A question that has come due. `outcome` is the log return since it was asked, NaN when void."""
 
     made_at_ns: int
@@ -86,7 +90,7 @@ class QuestionQueue:
             else:
                 reference = math.nan
             price = float(self._rows[self._head, 0])
-            outcome = math.log(reference / price) if reference > 0.0 and price > 0.0 else math.nan
+            outcome = log_return(price, reference)
             done.append(Question(made_at, due, price, outcome, self._rows[self._head, 1:].copy()))
             self._head = (self._head + 1) % len(self._times)
             self._count -= 1
@@ -94,14 +98,14 @@ class QuestionQueue:
         return done
 
     def snapshot(self) -> bytes:
-        """The open questions and the last bar."""
+        """The open questions, oldest first, and the last bar."""
         order = (self._head + np.arange(self._count)) % len(self._times)
-        before = self._before or Closed(0, -1, math.nan)
+        before = [self._before] if self._before else []
         return state.pack_arrays(
             times=self._times[order],
             rows=self._rows[order],
-            before=np.array([before.end_ns, before.session], np.int64),
-            reference=np.array([before.reference]),
+            before=np.array([(bar.end_ns, bar.session) for bar in before], np.int64),
+            reference=np.array([bar.reference for bar in before]),
         )
 
     def load(self, data: bytes) -> None:
@@ -112,8 +116,10 @@ class QuestionQueue:
         self._times = np.zeros((room, 3), np.int64)
         self._rows = np.zeros((room, arrays["rows"].shape[1]))
         self._times[: self._count], self._rows[: self._count] = arrays["times"], arrays["rows"]
-        end_ns, session = arrays["before"].tolist()
-        self._before = None if session < 0 else Closed(end_ns, session, float(arrays["reference"][0]))
+        self._before = None
+        if len(arrays["before"]):
+            (end_ns, session), reference = arrays["before"][0].tolist(), float(arrays["reference"][0])
+            self._before = Closed(end_ns, session, reference)
 
     def digest(self) -> str:
         """Hash of the state, whatever room the ring has."""

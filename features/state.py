@@ -1,7 +1,8 @@
 """Snapshots and digests of state.
 
-A snapshot is a header line, which says what it is of, then named blocks of bytes. A digest is a
-hash of the state itself: equal digests mean that two objects will behave alike from here on.
+A snapshot is a header line, which says what it is of, then named blocks of bytes, then the SHA-256 of
+all before it; the header's form and the checksum stay the same in every version. A digest is a hash of
+the state itself: equal digests mean that two objects will behave alike from here on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import SnapshotError
+
+_CHECKSUM_SIZE = 32
 
 
 class Stateful(Protocol):
@@ -32,27 +35,28 @@ class Stateful(Protocol):
 
 def pack(kind: str, version: int, identity: str, blocks: dict[str, bytes]) -> bytes:
     """One snapshot: `identity` is the digest of the settings that it belongs to."""
-    body = b"".join(blocks.values())
     head = {
         "kind": kind,
         "version": version,
         "identity": identity,
-        "sha256": hashlib.sha256(body).hexdigest(),
         "blocks": {name: len(data) for name, data in blocks.items()},
     }
-    return json.dumps(head).encode() + b"\n" + body
+    body = json.dumps(head).encode() + b"\n" + b"".join(blocks.values())
+    return body + hashlib.sha256(body).digest()
 
 
 def unpack(kind: str, version: int, identity: str, data: bytes) -> dict[str, bytes]:
     """The blocks of a snapshot. Raises SnapshotError, saying how it differs from what is asked for."""
-    line, newline, body = data.partition(b"\n")
+    body, checksum = data[:-_CHECKSUM_SIZE], data[-_CHECKSUM_SIZE:]
+    if hashlib.sha256(body).digest() != checksum:
+        raise SnapshotError("this is no snapshot, or it is damaged", kind, "use an older one")
+    line, _, rest = body.partition(b"\n")
     try:
         head = json.loads(line)
-        sizes = dict(head["blocks"])
-        found = (head["kind"], head["version"], head["identity"], head["sha256"])
+        found, sizes = (head["kind"], head["version"], head["identity"]), head["blocks"]
     except (ValueError, KeyError, TypeError):
-        raise SnapshotError("this is no snapshot, or its head is damaged", kind) from None
-    if not newline or found[0] != kind:
+        raise SnapshotError("this is no snapshot", kind) from None
+    if found[0] != kind:
         raise SnapshotError(f"this is a snapshot of {found[0]!r}", kind)
     if found[1] != version:
         newer = "newer" if found[1] > version else "older"
@@ -61,11 +65,9 @@ def unpack(kind: str, version: int, identity: str, data: bytes) -> dict[str, byt
         raise SnapshotError(
             "it was taken with other settings", kind, "start without it or restore the settings"
         )
-    if sum(sizes.values()) != len(body) or hashlib.sha256(body).hexdigest() != found[3]:
-        raise SnapshotError("it is damaged: length or checksum differ", kind)
     blocks, at = {}, 0
     for name, size in sizes.items():
-        blocks[name] = body[at : at + size]
+        blocks[name] = rest[at : at + size]
         at += size
     return blocks
 

@@ -1,9 +1,9 @@
 """Errors of the API, beside those of `features.errors`.
 
-    TickcastError
-        InvalidRequest           a part of the request can't be used; names the field
-        Recovering               a watched symbol can't answer now, and will again
-        SupervisorUnreachable    nobody can say now which symbols are watched
+TickcastError
+    InvalidRequest           a part of the request can't be used; names the field
+    Recovering               a watched symbol can't answer now, and will again
+    SupervisorUnreachable    nobody can say now which symbols are watched
 """
 
 from __future__ import annotations

@@ -42,12 +42,12 @@ def parser() -> argparse.ArgumentParser:
     tape.add_argument(
         "--keep-source-ids", action="store_true", help="keep trade ids where the file's are consecutive"
     )
-    tape.add_argument(
-        "--wait-for", default="1", metavar="N", help="start once N streams are subscribed, or 'all' symbols"
-    )
     market = parser.add_argument_group("generated market")
     market.add_argument("--seed", type=int, default=0, help="same seed and start, same market")
     market.add_argument("--rate", type=float, default=8.0, help="trades per second and symbol")
+    market.add_argument(
+        "--history", type=float, default=0.0, metavar="SECONDS", help="so much of it has happened already"
+    )
     market.add_argument("--start-ns", type=int, help="first event time (default: now)")
     market.add_argument(
         "--regime-change-at", type=float, metavar="SECONDS", help="order flow pushes the other way from here"
@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     common = parser.add_argument_group("both")
     common.add_argument("--speed", default="1", help="1, 120, ... or max: as fast as clients take it")
     common.add_argument("--skip-idle", type=float, metavar="SECONDS", help="no pause takes longer than this")
+    common.add_argument(
+        "--wait-for", default="1", metavar="N", help="start once N streams are subscribed, or 'all' symbols"
+    )
     common.add_argument("--port", type=int, default=0, help="websocket port (0: a free one)")
     common.add_argument("--rest-port", type=int, default=0, help="REST port (0: a free one)")
     common.add_argument("--faults", default="", metavar="PLAN", help='for example "drop_connection@10s"')
@@ -92,6 +95,7 @@ def _source(arguments: argparse.Namespace) -> SourceSpec:
         trades_per_s=arguments.rate,
         regime_change_at_s=arguments.regime_change_at,
         start_ns=arguments.start_ns,
+        history_s=arguments.history,
     )
 
 

@@ -68,7 +68,8 @@ class MarketSpec:
     second in a normal regime (1e-4: one basis point). `flow_impact` is what one order moves the
     price in the end, as a multiple of the noise of a second divided by the root of orders a second;
     0.2 makes flow explain 1 to 3 % of the next ten seconds. From `regime_change_at_s` seconds after
-    the start the flow pushes the other way. `start_ns` fixes the first event time; else it is the wall clock.
+    the start the flow pushes the other way. `start_ns` fixes the first event time; else it is
+    `history_s` seconds before the wall clock: the past goes out first, as fast as clients take it.
     """
 
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT")
@@ -80,6 +81,7 @@ class MarketSpec:
     flow_impact: float = 0.2
     regime_change_at_s: float | None = None
     start_ns: int | None = None
+    history_s: float = 0.0
     live = True
 
     def __post_init__(self) -> None:
@@ -98,7 +100,8 @@ class MarketSpec:
 
     def open(self, now_ns: int) -> Market:
         """The market from its first event on."""
-        return Market(self, now_ns if self.start_ns is None else self.start_ns)
+        history_ns = int(self.history_s * 1e9)
+        return Market(self, now_ns - history_ns if self.start_ns is None else self.start_ns)
 
 
 class Market:

@@ -26,21 +26,21 @@ def parse_speed(text: str) -> float:
 class Pacer:
     """Event times of one source, block after block, as seconds since the start.
 
-    `speed` is finite. Without `skip_idle_s` an event is due at (ts - start) / speed. With it, a
-    stretch without events that would take longer takes that long.
+    `speed` is finite, and `start_ns` the event time of the start. Without `skip_idle_s` an event is due
+    at (ts - start) / speed. With it, a stretch without events that would take longer takes that long.
     """
 
     def __init__(self, speed: float, skip_idle_s: float | None, start_ns: int) -> None:
         self._speed = speed
         self._skip_idle_s = skip_idle_s
-        self._start_ns = start_ns
+        self.start_ns = start_ns
         self._last_ns = start_ns
         self._last_due_s = 0.0
 
     def due_s(self, ts_ns: NDArray[np.int64]) -> NDArray[np.float64]:
         """When the next events are due. Never falls; equal for events of one instant."""
         if self._skip_idle_s is None:
-            return (ts_ns - self._start_ns) / (1e9 * self._speed)
+            return (ts_ns - self.start_ns) / (1e9 * self._speed)
         gaps = np.diff(ts_ns, prepend=self._last_ns) / (1e9 * self._speed)
         due = self._last_due_s + np.cumsum(np.minimum(gaps, self._skip_idle_s))
         self._last_ns = int(ts_ns[-1])

@@ -20,15 +20,16 @@ from features.ticks import Kind
 class Publisher:
     """Publishes one source to one audience.
 
-    At a finite speed events go out when they are due, whoever listens. At full speed (`pacer` is
-    None) the next block goes out once every subscribed client has taken the one before, and never
-    while nobody is subscribed. `clock` gives seconds that never go back; faults use it too.
+    At a finite speed events go out when they are due, whoever listens. At full speed (`open_pacer`
+    gives None), and for blocks from before the pacer's start, the next block goes out once every
+    subscribed client has taken the one before, and never while nobody is subscribed. `open_pacer` is
+    called when publishing starts. `clock` gives seconds that never go back; faults use it too.
     """
 
     def __init__(
         self,
         source: Source,
-        pacer: Pacer | None,
+        open_pacer: Callable[[], Pacer | None],
         audience: Audience,
         faults: MessageFaults,
         clock: Callable[[], float],
@@ -41,7 +42,7 @@ class Publisher:
         self.finished = asyncio.Event()
         self.on_trades: Callable[[int], int | None] = lambda published: None
         self._source = source
-        self._pacer = pacer
+        self._open_pacer = open_pacer
         self._audience = audience
         self._faults = faults
         self._clock = clock
@@ -58,11 +59,12 @@ class Publisher:
         self.started.set()
         self._look_at_count()
         start_s = self._clock()
+        pacer = self._open_pacer()
         while (events := self._source.next_events()) is not None:
-            if self._pacer is None:
+            if pacer is None or events.ticks.ts_ns[-1] < pacer.start_ns:
                 await self._publish_when_taken(events)
             else:
-                await self._publish_when_due(events, start_s + self._pacer.due_s(events.ticks.ts_ns))
+                await self._publish_when_due(events, start_s + pacer.due_s(events.ticks.ts_ns))
         self._audience.deliver(self._faults.flush())
         while (stall_ends_s := self._faults.stall_ends_s) is not None:
             await asyncio.sleep(max(0.0, stall_ends_s - self._clock()))

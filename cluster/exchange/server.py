@@ -159,7 +159,7 @@ class LocalExchange:
         messages = MessageFaults(symbols, ledger)
         self.publisher = Publisher(
             source,
-            None if full_speed else Pacer(settings.speed, settings.skip_idle_s, source.start_ns),
+            self._open_pacer,
             self.audience,
             messages,
             self._clock,
@@ -201,8 +201,16 @@ class LocalExchange:
             raise _port_error(self.settings.rest_port, error) from None
         self.rest_url = f"http://{self.settings.host}:{runner.addresses[0][1]}"
 
+    def _open_pacer(self) -> Pacer | None:
+        settings = self.settings
+        if math.isinf(settings.speed):
+            return None
+        # A market with a past keeps pace with the clock once it has caught up with it.
+        start_ns = self._wall_ns() if settings.source.history_s else self.source.start_ns
+        return Pacer(settings.speed, settings.skip_idle_s, start_ns)
+
     def _may_start(self) -> bool:
-        if self.settings.source.live:
+        if self.settings.source.live and not self.settings.source.history_s:
             return True
         subscribed = self.audience.subscribed()
         if self.settings.wait_for == ALL_SYMBOLS:

@@ -79,10 +79,17 @@ class Source(Protocol):
 
 
 class SourceSpec(Protocol):
-    """Settings of a source. `live` says whether its first event happens when the exchange opens."""
+    """Settings of a source.
+
+    `live` says whether its events happen by the wall clock, from `history_s` seconds before the
+    exchange opens.
+    """
 
     @property
     def live(self) -> bool: ...
+
+    @property
+    def history_s(self) -> float: ...
 
     def open(self, now_ns: int) -> Source:
         """The live object. Raises DataError when the data can't be used. `now_ns`: wall clock."""

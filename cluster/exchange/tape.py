@@ -46,6 +46,7 @@ class TapeSpec:
     keep_source_ids: bool = False
     block_rows: int = 4096
     live = False
+    history_s = 0.0
 
     def open(self, now_ns: int) -> Tape:
         """Read the files. Raises DataError or ConfigError with the place and the fix."""

@@ -20,22 +20,27 @@ def scale_row(
 ) -> int:
     """Learn location and scale of each column of `row`, then write the scaled row to `out`.
 
-    Mean and variance are exponentially weighted with weight max(1/n, rate), n the finite values of
-    the column so far. A missing (not finite) value teaches nothing and scales to 0, the mean. Scaled
-    values are cut at ±bound. Returns the number of missing values.
+    Mean and variance are exponentially weighted with weight max(1/n, rate), n the values of the column
+    so far. Once 50 are known, a value counts as at most 100 deviations from the mean, so that one bad
+    print does not shrink a column for days. A missing value (not finite, or beyond 1e150, where squares
+    end) teaches nothing and scales to 0, the mean. Scaled values are cut at ±bound. Returns the number
+    of missing values.
     """
     missing = 0
     for j in range(len(row)):
         value = row[j]
-        if not math.isfinite(value):
+        if not abs(value) < 1e150:
             out[j] = 0.0
             missing += 1
             continue
         count[j] += 1.0
         weight = max(1.0 / count[j], rate)
         difference = value - mean[j]
+        if count[j] > 50.0 and variance[j] > 0.0:
+            most = 100.0 * math.sqrt(variance[j])
+            difference = min(max(difference, -most), most)
         mean[j] += weight * difference
-        variance[j] += weight * (difference * (value - mean[j]) - variance[j])
+        variance[j] += weight * ((1.0 - weight) * difference * difference - variance[j])
         deviation = math.sqrt(variance[j])
         if deviation > 1e-12 * abs(mean[j]) and deviation > 1e-150:
             out[j] = min(max((value - mean[j]) / deviation, -bound), bound)
@@ -54,13 +59,23 @@ def ridge_predict(weights: Floats, x: Floats) -> float:
 
 
 @njit(cache=True)
-def ridge_learn(weights: Floats, inverse: Floats, gain: Floats, x: Floats, y: float, memory: float) -> None:
-    """One step of recursive least squares with forgetting factor `memory`.
+def ridge_learn(
+    weights: Floats,
+    inverse: Floats,
+    gain: Floats,
+    x: Floats,
+    y: float,
+    bound: float,
+    memory: float,
+    most: float,
+) -> None:
+    """One step of recursive least squares with forgetting factor `memory`, y cut at ±bound.
 
-    `inverse` is the inverse of the regularised Gram matrix, kept symmetric; `gain` is scratch.
+    `inverse` is the inverse of the regularised Gram matrix, kept symmetric; `gain` is scratch. Where
+    its diagonal has grown beyond `most`, the penalty there is raised by 1/most.
     """
     k = len(x)
-    error = y - ridge_predict(weights, x)
+    error = min(max(y, -bound), bound) - ridge_predict(weights, x)
     denominator = memory
     for i in range(k + 1):
         total = inverse[i, k]
@@ -77,6 +92,26 @@ def ridge_learn(weights: Floats, inverse: Floats, gain: Floats, x: Floats, y: fl
             value = (inverse[i, j] - shared * gain[j]) / memory
             inverse[i, j] = value
             inverse[j, i] = value
+    for i in range(k + 1):
+        if inverse[i, i] > most:
+            _raise_penalty(weights, inverse, gain, i, 1.0 / most)
+
+
+@njit(cache=True)
+def _raise_penalty(weights: Floats, inverse: Floats, gain: Floats, i: int, amount: float) -> None:
+    """Add `amount` to the penalty on weight i, as a rank-one update (Sherman & Morrison)."""
+    n = len(weights)
+    for j in range(n):
+        gain[j] = inverse[j, i]
+    denominator = 1.0 / amount + gain[i]
+    step = weights[i] / denominator
+    for j in range(n):
+        weights[j] -= gain[j] * step
+        shared = gain[j] / denominator
+        for other in range(j + 1):
+            value = inverse[j, other] - shared * gain[other]
+            inverse[j, other] = value
+            inverse[other, j] = value
 
 
 # Rows of the state of a mixture, one column an expert.
@@ -84,16 +119,21 @@ def ridge_learn(weights: Floats, inverse: Floats, gain: Floats, x: Floats, y: fl
 N_MIXTURE_ROWS = 10
 
 
+@njit(cache=True, inline="always")
+def _within(value: float, bound: float) -> float:
+    """The value cut at ±bound; 0, the naive forecast, for one that is not finite."""
+    return min(max(value, -bound), bound) if math.isfinite(value) else 0.0
+
+
 @njit(cache=True)
-def mix(state: Floats, forecasts: Floats, trusted: Floats) -> float:
+def mix(state: Floats, forecasts: Floats, trusted: Floats, bound: float) -> float:
     """Weighted mean of the trusted forecasts, which are written to `trusted`.
 
-    An expert whose forecast is not finite counts as the naive one (0) this time.
+    Forecasts are cut at ±bound; an expert whose forecast is not finite counts as the naive one (0).
     """
     total = 0.0
     for i in range(len(forecasts)):
-        value = forecasts[i]
-        value = state[TRUST, i] * value if math.isfinite(value) else 0.0
+        value = state[TRUST, i] * _within(forecasts[i], bound)
         trusted[i] = value
         total += state[WEIGHT, i] * value
     return total
@@ -107,15 +147,17 @@ def learn_mixture(
     trusted: Floats,
     mixed: float,
     outcome: float,
+    bound: float,
     overlap: float,
     doubt: float,
     memory: float,
 ) -> None:
-    """Learn from one answered question; all returns in units of the horizon's scale.
+    """Learn from one answered question; all returns in units of the horizon's scale, cut at ±bound.
 
     See `features.models.experts` for what is computed and where it is from.
     """
     n = len(prior)
+    outcome = _within(outcome, bound)
     top = -math.inf
     for i in range(n):
         # Regret of having listened to the mixture and not to expert i, linearised at the mixture.
@@ -138,9 +180,9 @@ def learn_mixture(
         state[WEIGHT, i] /= total
     # How far each expert may be trusted: the lower bound of the slope of outcome on forecast.
     for i in range(n):
-        value = forecasts[i]
-        if not math.isfinite(value):
+        if not math.isfinite(forecasts[i]):
             continue
+        value = _within(forecasts[i], bound)
         cross = state[CROSS, i] * memory + value * outcome
         power = state[POWER, i] * memory + value * value
         slope = min(max(cross / power, 0.0), 1.0) if power > 0.0 else 0.0
@@ -172,21 +214,30 @@ def learn_scale(state: Floats, value: float, rate: float) -> None:
 
 
 # Places in the state of an interval tracker.
-(LOWER, UPPER, ANSWERS, UP_BASE, UP_SLOPE) = range(5)
-N_INTERVAL_STATE = 5
+(LOWER, UPPER, ANSWERS, UP_BASE, UP_SLOPE, BUDGET) = range(6)
+N_INTERVAL_STATE = 6
 
 
 @njit(cache=True)
-def learn_interval(state: Floats, score: float, low: float, high: float, miss: float, step: float) -> None:
+def learn_interval(
+    state: Floats, score: float, low: float, high: float, miss: float, step: float, budget_rate: float
+) -> None:
     """Move the two quantiles of the scaled residual `score` after one answer.
 
     `low`, `high` are the quantiles that were used when the forecast was made; the step shrinks from
-    its first value, 0.5, to `step` as answers come in.
+    its first value, 0.5, to `step` as answers come in. Neither quantile crosses 0, the forecast: one
+    that wandered beyond while there was nothing to miss would take as long to come back. What a side
+    that rests at 0 can't miss, the budget, which both sides share by halves, gives to the other.
     """
     state[ANSWERS] += 1.0
     now = max(step, 0.5 / state[ANSWERS])
-    state[LOWER] -= now * ((1.0 if score < low else 0.0) - 0.5 * miss)
-    state[UPPER] += now * ((1.0 if score > high else 0.0) - 0.5 * miss)
+    below = 1.0 if score < low else 0.0
+    above = 1.0 if score > high else 0.0
+    budget = state[BUDGET] + budget_rate * (miss - below - above)
+    # At most 2 * miss: then the one side that can miss has all of it.
+    state[BUDGET] = min(max(budget, 0.2 * miss), 2.0 * miss)
+    state[LOWER] = min(0.0, state[LOWER] - now * (below - 0.5 * state[BUDGET]))
+    state[UPPER] = max(0.0, state[UPPER] + now * (above - 0.5 * state[BUDGET]))
 
 
 @njit(cache=True)

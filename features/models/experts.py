@@ -43,7 +43,7 @@ class MixtureSpec:
     memory: float = 0.99999
     """Forgetting factor an answer of the evidence for trust."""
     outcome_bound: float = 20.0
-    """Outcomes are cut at this many units of scale before they teach."""
+    """Forecasts and outcomes are cut at this many units of scale."""
 
 
 class Mixture:
@@ -56,24 +56,24 @@ class Mixture:
         self._prior[0] = spec.naive_prior if experts > 1 else 0.999
         self._state = np.zeros((kernel.N_MIXTURE_ROWS, experts))
         self._state[kernel.RATE] = 1.0
-        self._state[kernel.WEIGHT] = self._prior
+        self._state[kernel.WEIGHT] = self._prior / self._prior.sum()
 
     def mix(self, forecasts: NDArray[np.float64], trusted: NDArray[np.float64]) -> float:
         """The forecast from those of the experts, shape (n,); what each is trusted with goes to `trusted`."""
-        return float(kernel.mix(self._state, forecasts, trusted))
+        return float(kernel.mix(self._state, forecasts, trusted, self._spec.outcome_bound))
 
     def learn(
         self, forecasts: NDArray[np.float64], trusted: NDArray[np.float64], mixed: float, outcome: float
     ) -> None:
         """Learn from one answered question: what `mix` was given, what it gave, what came."""
-        bound = self._spec.outcome_bound
         kernel.learn_mixture(
             self._state,
             self._prior,
             forecasts,
             trusted,
             mixed,
-            min(max(outcome, -bound), bound),
+            outcome,
+            self._spec.outcome_bound,
             self._overlap,
             self._spec.doubt,
             self._spec.memory,

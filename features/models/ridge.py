@@ -1,9 +1,13 @@
 """Ridge regression, online: recursive least squares with a forgetting factor.
 
 Minimises sum_i memory^(n-i) (y_i - w·x_i)² + memory^n * penalty * |w|² exactly, one rank-one update
-an answer, O(k²). Source: Haykin, "Adaptive Filter Theory", 5th ed., chapter 10. Questions over a
-horizon of h bars overlap, so that h answers carry little more than one: the penalty is multiplied
-by h to keep the same caution at every horizon.
+an answer, O(k²). Source: Haykin, "Adaptive Filter Theory", 5th ed., chapter 10. What keeps it stable
+without end is that the penalty does not fade below a millionth of what it was, or of 1 if that is
+more: an input that stays 0, or two that never part, would let the inverse grow beyond all numbers.
+
+Answers are cut at ±5 units, so that one leap does not rewrite the weights. Questions over a horizon
+of h bars overlap, so that h answers carry little more than one: the penalty is multiplied by h to
+keep the same caution at every horizon.
 """
 
 from __future__ import annotations
@@ -24,14 +28,16 @@ class Ridge(Learner):
         self._memory = memory
         self._weights = np.zeros(k + 1)
         self._inverse = np.eye(k + 1) / penalty
+        self._most = 1e6 / max(penalty, 1.0)
         self._gain = np.empty(k + 1)
 
     def predict(self, x: Row) -> float:
         return float(kernel.ridge_predict(self._weights, x))
 
     def learn(self, x: Row, y: float) -> None:
-        bounded = min(max(y, -_ANSWER_BOUND), _ANSWER_BOUND)
-        kernel.ridge_learn(self._weights, self._inverse, self._gain, x, bounded, self._memory)
+        kernel.ridge_learn(
+            self._weights, self._inverse, self._gain, x, y, _ANSWER_BOUND, self._memory, self._most
+        )
 
     def snapshot(self) -> bytes:
         return state.pack_arrays(weights=self._weights, inverse=self._inverse)
