@@ -13,6 +13,8 @@ import contextlib
 import importlib
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -40,6 +42,7 @@ def up(config: Config, exchange_arguments: list[str] | None, say: Say) -> RunSta
     require_nothing_running(config)
     state = RunState(config.run_dir)
     try:
+        _warm_kernels()
         if exchange_arguments is not None:
             config = _start_exchange(config, exchange_arguments, state, say)
         _start_ray(config, state, say)
@@ -113,6 +116,20 @@ def symbol_status() -> dict[str, Any]:
     supervisor = ray.get_actor(names.SUPERVISOR, namespace=names.NAMESPACE)
     status: dict[str, Any] = ray.get(supervisor.status.remote(), timeout=_ANSWER_LIMIT_S)
     return status
+
+
+def _warm_kernels() -> None:
+    """Compile the kernels if an installation has not: every actor at once would take minutes over it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "features.warm_up"],
+        cwd=Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        words = done.stderr.strip().splitlines()[-1:]
+        raise StartError(f"the kernels could not be compiled: {' '.join(words)}", "features.warm_up")
 
 
 def _start_exchange(config: Config, arguments: list[str], state: RunState, say: Say) -> Config:

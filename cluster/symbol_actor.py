@@ -67,6 +67,7 @@ class SymbolActor:
         self._latency = LatencyHistogram()
         self._sequence = 0
         self._encoded: dict[str, bytes] = {}
+        self._known_ns = 0  # our clock when the newest event behind the forecasts was received
         self._features: dict[str, Any] | None = None
         self._renewed = asyncio.Event()
         self._failure = ""
@@ -169,6 +170,7 @@ class SymbolActor:
         for forecast in step.forecasts[-len(self._engine.horizons) :]:
             self._encoded[forecast.horizon] = msgspec.json.encode(forecast)
         self._sequence += 1
+        self._known_ns = self._ingest.received_ns
         self._renewed.set()
         self._renewed = asyncio.Event()
         if received_ns:
@@ -192,7 +194,7 @@ class SymbolActor:
             "ready": ready,
             "reason": "" if ready else self._reason(),
             "retry_after_s": 0.0 if ready else self._retry_after_s(),
-            "received_ns": self._ingest.received_ns,
+            "received_ns": self._known_ns,
             "sequence": self._sequence,
             "by_horizon": self._encoded,
         }

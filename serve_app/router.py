@@ -16,6 +16,7 @@ from features.errors import NotWarm, TickcastError
 from serve_app.errors import InvalidRequest, Recovering, SupervisorUnreachable
 from serve_app.forecast_set import ForecastSet
 from serve_app.shared_calls import SharedCalls
+from serve_app.subscriptions import Subscriptions
 from serve_app.symbol_list import SymbolList
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ class Readiness:
 class ForecastRouter:
     """Answers questions about symbols by name. For one event loop.
 
-    Requests for one symbol that are in flight at the same time share one actor call. A request that
-    joins a call under way gets a forecast that can be older than its own arrival by at most the time of
-    that call; `age_s` is taken when the answer is sent.
+    Forecasts of symbols that are asked for are followed (`subscriptions`) and answered from memory. What
+    is not at hand is asked of the actor: requests for one symbol that are in flight at the same time
+    share one actor call, and one that joins a call under way gets an answer that can be older than its
+    own arrival by at most the time of that call. `age_s` is taken when the answer is sent.
 
     Every method raises UnknownSymbol, InvalidRequest for text that can't be a symbol, NotWarm,
     Recovering or SupervisorUnreachable. Symbols may be given in lower case where that is unambiguous.
@@ -66,17 +68,16 @@ class ForecastRouter:
         self._clock_ns = clock_ns
         self._list = SymbolList(directory.symbols, now_s)
         self._calls: SharedCalls[Any] = SharedCalls()
+        self._subscriptions = Subscriptions(directory, self._read_forecasts, now_s)
 
     async def forecast(self, symbol: str, horizon: str) -> bytes:
         """One forecast as a JSON object. Raises UnknownHorizon too."""
-        name = self._list.find(symbol) or await self._resolve(symbol)
-        forecasts: ForecastSet = await self._share(name, "forecasts", self._read_forecasts)
+        forecasts = await self._forecasts(symbol)
         return forecasts.one(horizon, self._clock_ns())
 
     async def forecasts(self, symbol: str) -> bytes:
         """The forecasts at all horizons: a JSON object of `symbol` and `forecasts`."""
-        name = self._list.find(symbol) or await self._resolve(symbol)
-        forecasts: ForecastSet = await self._share(name, "forecasts", self._read_forecasts)
+        forecasts = await self._forecasts(symbol)
         objects = b",".join(forecasts.all(self._clock_ns()))
         return b'{"symbol":%b,"forecasts":[%b]}' % (msgspec.json.encode(forecasts.symbol), objects)
 
@@ -156,13 +157,19 @@ class ForecastRouter:
                 raise NotWarm(name, error.retry_after_s, reason) from error
             raise Recovering(name, error.retry_after_s, reason, state) from error
 
+    async def _forecasts(self, symbol: str) -> ForecastSet:
+        name = self._list.find(symbol) or await self._resolve(symbol)
+        newest = self._subscriptions.newest(name)
+        if newest is not None:
+            return newest
+        forecasts: ForecastSet = await self._share(name, "forecasts", self._read_forecasts)
+        return forecasts
+
     async def _try_forecasts(self, symbol: str) -> ForecastSet | TickcastError:
         try:
-            name = self._list.find(symbol) or await self._resolve(symbol)
-            forecasts: ForecastSet = await self._share(name, "forecasts", self._read_forecasts)
+            return await self._forecasts(symbol)
         except TickcastError as error:
             return error
-        return forecasts
 
     def _read_forecasts(self, name: str, answer: Mapping[str, Any]) -> ForecastSet:
         return ForecastSet.read(answer, self._list.entry(name).get("horizons", ()))

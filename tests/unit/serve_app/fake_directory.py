@@ -21,6 +21,8 @@ class FakeDirectory:
         self.asked: Counter[tuple[str, str]] = Counter()
         self.looks = 0
         self.unreachable: Exception | None = None
+        self.pushed: dict[str, Any] = {}
+        self.pushing = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
         for symbol in symbols:
@@ -54,12 +56,33 @@ class FakeDirectory:
 
     async def ask(self, symbol: str, method: str, *arguments: Any) -> Any:
         self.asked[symbol, method] += 1
+        if method == "next_forecasts":
+            return await self._next_forecasts(symbol, *arguments)
         await asyncio.sleep(0)
         await self.gate.wait()
         answer = self.answers[symbol, method]
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def _next_forecasts(self, symbol: str, after: int, timeout_s: float) -> Any:
+        """Nothing new comes unless `pushed` is set: then what it holds, or the error that it is."""
+        await self.pushing.wait()
+        answer = self.pushed.get(symbol)
+        if isinstance(answer, Exception):
+            raise answer
+        while answer is None or answer["sequence"] <= after:
+            self.pushing.clear()
+            await self.pushing.wait()
+            answer = self.pushed.get(symbol)
+            if isinstance(answer, Exception):
+                raise answer
+        return answer
+
+    def push(self, symbol: str, answer: Any) -> None:
+        """Let the actor of a symbol have newer forecasts, or fail those who wait for them."""
+        self.pushed[symbol] = answer
+        self.pushing.set()
 
 
 def forecast(symbol: str, horizon: str, price: float = 101.25) -> dict[str, Any]:
