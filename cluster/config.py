@@ -201,7 +201,8 @@ def _explain(model: type[BaseModel], error: ValidationError, where: str) -> Conf
     if first["type"] == "missing":
         return ConfigError(f"{place} is missing", where, f"add a line {place!r}")
     if first["type"] != "extra_forbidden":
-        return ConfigError(f"{first['msg']} (found {first['input']!r})", f"{where}: {place}")
+        message = first["msg"].replace("valid tuple", "list").replace("Tuple", "List")
+        return ConfigError(f"{message} (found {first['input']!r})", f"{where}: {place}")
     known = sorted(_keys(model, first["loc"][:-1]))
     near = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
     hint = f"did you mean {near[0]!r}? " if near else ""

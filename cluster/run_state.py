@@ -82,7 +82,7 @@ def read(run_dir: Path) -> RunState | None:
         return RunState(run_dir=run_dir, processes=processes, **values)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"is damaged ({error})", str(path), "end leftover processes, then remove it"
         ) from None

@@ -1,12 +1,12 @@
 """Prediction intervals that keep their coverage, whatever the market does.
 
 Adaptive conformal inference by quantile tracking: the residual is scaled by its recent size, and the
-two quantiles of the scaled residual move by a fixed step after each answer, out by step * (1 - m/2)
-on a miss, in by step * m/2 otherwise, m = 1 - coverage. The share of misses on either side then
-exceeds m/2 by at most (range + step) / (step * n) after n answers, for any sequence of prices, and
-falls short of it by no more than that unless the quantile rests at 0: the forecast itself is always
-inside, so a side to which less than m/2 of the outcomes fall can't be missed more often. The share
-aimed at therefore follows the misses that came, slowly, so that both sides together keep m.
+two quantiles of the scaled residual move by a fixed step after each answer, out by step * (1 - b/2)
+on a miss, in by step * b/2 otherwise. With the budget b = m = 1 - coverage, the share of misses on
+either side would exceed m/2 by at most (range + step) / (step * n) after n answers, for any sequence of
+prices. The forecast itself is always inside, so a side to which less than m/2 of the outcomes fall
+can't be missed that often; b therefore moves, slowly and between m/5 and 2 m, so that both sides
+together keep m.
 Sources: Gibbs & Candès 2021, "Adaptive conformal inference under distribution shift", NeurIPS;
 Angelopoulos, Candès & Tibshirani 2023, "Conformal PID control for time series prediction", NeurIPS.
 """

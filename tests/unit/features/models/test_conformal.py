@@ -100,6 +100,14 @@ def test_the_forecast_is_always_inside_however_one_sided_the_outcomes() -> None:
         assert covered(given, outcomes)[500:].mean() > 0.88
 
 
+@pytest.mark.parametrize("overlap", [1, 10, 60])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_what_one_side_cannot_miss_the_other_does(sign: float, overlap: int) -> None:
+    outcomes = sign * abs(outcomes_of("heavy_tails", overlap))
+    inside = covered(track(outcomes, np.zeros(N), overlap)[0], outcomes)
+    assert 0.88 < inside[N // 2 :].mean() < 0.92
+
+
 def test_a_side_that_was_never_missed_comes_back_soon_when_the_market_turns() -> None:
     random = np.random.default_rng(2)
     rising = UNIT * abs(random.standard_normal(N))
