@@ -50,7 +50,8 @@ def summary(results: Results) -> dict[str, dict[str, dict[str, float | int]]]:
 def _table(table: Table, rows: Rows) -> list[str]:
     """The table's lines; none when nothing of it was measured."""
     wanted = table.rows or tuple(row for row in rows if row.startswith(table.prefix))
-    shown = [row for row in wanted if table.columns[0].metric in rows.get(row, {})]
+    metrics = {column.metric for column in table.columns}
+    shown = [row for row in wanted if metrics & rows.get(row, {}).keys()]
     if not shown:
         return []
     head: list[str] = [table.first]
