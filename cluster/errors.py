@@ -1,8 +1,12 @@
-"""Errors of the live side: what a venue refused, and what makes a connection unusable.
+"""Errors of the live side: what a venue or a store refused, and what makes a connection unusable.
 
 TickcastError
     VenueError            a venue answered with an error of its own
     FeedError             a connection can't be used at all; trying again won't help
+    StoreError            the object store did not do what it was asked
+        StoreUnreachable  it did not answer: trying again later can help
+        StoreRefused      it refuses us: trying again won't help
+        ObjectMissing     there is no object under this key
 """
 
 from __future__ import annotations
@@ -28,3 +32,19 @@ class VenueError(TickcastError):
 
 class FeedError(TickcastError):
     """A connection can't be used: a bad address, or the venue doesn't let us in. Not retried."""
+
+
+class StoreError(TickcastError):
+    """The object store did not do what it was asked."""
+
+
+class StoreUnreachable(StoreError):
+    """The store did not answer, broke off or said that it is busy: trying again later can help."""
+
+
+class StoreRefused(StoreError):
+    """The store refuses us: wrong credentials, no rights, no such bucket. Trying again won't help."""
+
+
+class ObjectMissing(StoreError):
+    """There is no object under this key."""
