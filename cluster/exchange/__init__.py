@@ -5,6 +5,7 @@ the REST endpoints from what it has published so far. Faults come on command. Th
 files, the drills and the tests talk to it exactly as they would to the venue.
 
     tape.py, market.py   where events come from (source.py: what both offer)
+    market_tape.py       a generated market as a file to play
     pacing.py            when an event is due
     publisher.py         the loop: source -> history -> faults -> connections
     history.py klines.py what has been published, as REST shows it

@@ -58,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--wait-for", default="1", metavar="N", help="start once N streams are subscribed, or 'all' symbols"
     )
+    common.add_argument(
+        "--opened-at",
+        type=int,
+        metavar="NS",
+        help="when it began, by the wall clock: what was due since then has been published already",
+    )
     common.add_argument("--port", type=int, default=0, help="websocket port (0: a free one)")
     common.add_argument("--rest-port", type=int, default=0, help="REST port (0: a free one)")
     common.add_argument("--faults", default="", metavar="PLAN", help='for example "drop_connection@10s"')
@@ -77,6 +83,7 @@ def settings(arguments: argparse.Namespace) -> ExchangeSettings:
         rest_port=arguments.rest_port,
         faults=arguments.faults,
         weight_per_minute=arguments.weight_per_minute,
+        opened_at_ns=arguments.opened_at,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +107,14 @@ class Audience:
             for connection in self.connections
             for stream in connection.subscriptions.streams
         }
+
+    def subscribers(self) -> Counter[int]:
+        """How many connections get at least one stream, by symbol number."""
+        return Counter(
+            symbol
+            for connection in self.connections
+            for symbol in {stream.symbol for stream in connection.subscriptions.streams}
+        )
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Return once the condition holds; it is looked at whenever subscriptions change."""

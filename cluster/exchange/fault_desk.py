@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from cluster.exchange.connection import Audience, ExchangeConnection
-from cluster.exchange.fault_plan import FaultPlan, RandomFaults
+from cluster.exchange.fault_plan import FaultPlan, TimedFault
 from cluster.exchange.faults import FaultKind, FaultLedger, FaultSpec, MessageFaults
 from cluster.exchange.publisher import Publisher
 from cluster.exchange.wire import shutdown_notice
@@ -68,32 +69,42 @@ class FaultDesk:
         """Whether REST is out of order now."""
         return self._clock() < self._rest_down_until_s
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """The faults of single trades that are not carried out yet: kind, symbol, count."""
+        return self._messages.waiting()
+
     async def run_timed(self, plan: FaultPlan, publisher: Publisher) -> None:
-        """Carry out the timed and the random part of a plan; starts with the first event."""
+        """Carry out the timed and the random part of a plan, counted from the opening of the exchange.
+
+        What was due before the publisher went live has had its time and is left out.
+        """
         await publisher.started.wait()
-        start_s = self._clock()
         async with asyncio.TaskGroup() as group:
-            for endless in plan.random:
-                group.create_task(self._run_random(endless, publisher, start_s))
-            for fault in plan.timed:
-                await asyncio.sleep(max(0.0, start_s + fault.at_s - self._clock()))
-                self.inject(fault.spec, publisher.clock_ns)
+            for faults in (plan.timed, *(endless.faults() for endless in plan.random)):
+                group.create_task(self._run_in_time(faults, publisher))
 
     def run_counted(self, plan: FaultPlan, publisher: Publisher) -> None:
-        """Let the publisher carry out the faults that are due at a number of trades."""
+        """Let the publisher carry out the faults that are due at a number of trades.
+
+        Numbers that it had passed before it went live are left out.
+        """
         waiting = list(plan.counted)
 
         def on_trades(published: int) -> int | None:
             while waiting and waiting[0].at_trades <= published:
-                self.inject(waiting.pop(0).spec, publisher.clock_ns)
+                fault = waiting.pop(0)
+                if fault.at_trades >= publisher.past_trades:
+                    self.inject(fault.spec, publisher.clock_ns)
             return waiting[0].at_trades if waiting else None
 
         publisher.on_trades = on_trades
 
-    async def _run_random(self, plan: RandomFaults, publisher: Publisher, start_s: float) -> None:
-        for fault in plan.faults():
-            await asyncio.sleep(max(0.0, start_s + fault.at_s - self._clock()))
-            self.inject(fault.spec, publisher.clock_ns)
+    async def _run_in_time(self, faults: Iterable[TimedFault], publisher: Publisher) -> None:
+        for fault in faults:
+            at_s = publisher.opened_s + fault.at_s
+            if at_s >= publisher.live_s:
+                await asyncio.sleep(max(0.0, at_s - self._clock()))
+                self.inject(fault.spec, publisher.clock_ns)
 
     def _announce_shutdown(self, spec: FaultSpec, clock_ns: int) -> None:
         for connection in self._concerned(spec):

@@ -156,6 +156,20 @@ class MessageFaults:
         """When the next stall ends, None if there is none."""
         return min(self._stalled_until.values(), default=None)
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """The faults that are not carried out yet: kind, symbol ("" for any) and count of trades to come.
+
+        A reordered trade waits until it is sent.
+        """
+        counts: Counter[tuple[FaultKind, str]] = Counter()
+        for armed in self._armed:
+            counts[armed.kind, "" if armed.symbol is None else self._symbols[armed.symbol]] += armed.left
+        for symbol in self._late:
+            counts[FaultKind.REORDER, self._symbols[symbol]] += 1
+        return [
+            {"kind": kind.value, "symbol": symbol, "count": count} for (kind, symbol), count in counts.items()
+        ]
+
     def apply(self, bulletin: Bulletin) -> list[Delivery]:
         """What to send now. Call `release` first."""
         if not (self._armed or self._stalled_until or self._late):

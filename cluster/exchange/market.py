@@ -98,6 +98,11 @@ class MarketSpec:
         if self.seed < 0:
             raise ConfigError(f"seed {self.seed} can't be used", fix="give 0 or more")
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether it begins at a time of its own, and not at the wall clock's."""
+        return self.start_ns is not None
+
     def open(self, now_ns: int) -> Market:
         """The market from its first event on."""
         history_ns = int(self.history_s * 1e9)

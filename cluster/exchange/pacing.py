@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,3 +47,14 @@ class Pacer:
         self._last_ns = int(ts_ns[-1])
         self._last_due_s = float(due[-1])
         return due
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How publishing began: `at_s` by the publisher's clock, and the pace from there on.
+
+    `at_s` may lie before the process itself, or ahead of it. `pacer` is None at full speed.
+    """
+
+    at_s: float
+    pacer: Pacer | None

@@ -21,7 +21,7 @@ from cluster.exchange.fault_desk import FaultDesk
 from cluster.exchange.fault_plan import FaultPlan
 from cluster.exchange.faults import FaultLedger, FaultSpec, MessageFaults
 from cluster.exchange.history import History
-from cluster.exchange.pacing import Pacer
+from cluster.exchange.pacing import Opening, Pacer
 from cluster.exchange.publisher import Publisher
 from cluster.exchange.rest import MarketData
 from cluster.exchange.rest_limits import WeightLimit
@@ -44,6 +44,11 @@ class ExchangeSettings:
     how many streams must be subscribed before a tape starts (`ALL_SYMBOLS`: one of each symbol);
     a generated market starts at once. Ports of 0 are chosen by the system. `faults` is the text
     of `fault_plan`. `keep_trades` bounds what REST keeps of each symbol of a generated market.
+
+    `opened_at_ns` is the wall-clock time at which publishing began, or will begin; None: when enough
+    streams are subscribed. What is due before the process runs has then been published already, and
+    nobody is waited for. Started again with the same settings, an exchange that was killed carries on
+    with the same events and ids as if it had never been away.
     """
 
     source: SourceSpec
@@ -58,6 +63,7 @@ class ExchangeSettings:
     keep_trades: int = 2_000_000
     backlog_bytes: int = 64 * 2**20
     limits: DoorLimits = field(default_factory=DoorLimits)
+    opened_at_ns: int | None = None
 
     def __post_init__(self) -> None:
         if not self.speed > 0:
@@ -66,13 +72,30 @@ class ExchangeSettings:
             raise ConfigError(f"skip-idle {self.skip_idle_s} can't be used", fix="give seconds, 0 or more")
         if self.wait_for < ALL_SYMBOLS:
             raise ConfigError(f"wait-for {self.wait_for} can't be used", fix="give 0 or more streams")
+        if self.opened_at_ns is not None:
+            self._check_opening(self.opened_at_ns)
+
+    def _check_opening(self, opened_at_ns: int) -> None:
+        if opened_at_ns < 0:
+            raise ConfigError(f"opened-at {opened_at_ns} can't be used", fix="give nanoseconds since 1970")
+        if math.isinf(self.speed):
+            raise ConfigError(
+                "opened-at can't be used at speed max: no time says what has been published",
+                fix="give a speed, for example --speed 1",
+            )
+        if not self.source.repeatable:
+            raise ConfigError(
+                "opened-at can't be used with a market that begins at the wall clock's time",
+                fix="give --start-ns; the state of the run before shows its start_ns",
+            )
 
 
 class LocalExchange:
     """A running exchange: `async with LocalExchange(settings) as exchange`.
 
-    Entering reads the source and listens; it raises DataError or ConfigError. Leaving closes all
-    connections. `clock` gives seconds that never go back, `wall_ns` the time of day.
+    Entering reads the source, publishes what lies in the past and listens; it raises DataError or
+    ConfigError. Leaving closes all connections. `clock` gives seconds that never go back, `wall_ns` the
+    time of day. `opened_at_ns` is the wall-clock time at which publishing began, None before it has.
     """
 
     def __init__(
@@ -84,6 +107,7 @@ class LocalExchange:
         self.settings = settings
         self.websocket_url = ""
         self.rest_url = ""
+        self.opened_at_ns = settings.opened_at_ns
         self._clock = clock
         self._wall_ns = wall_ns
         self._plan = FaultPlan.parse(settings.faults)
@@ -91,6 +115,8 @@ class LocalExchange:
 
     async def __aenter__(self) -> Self:
         self._build(self.settings.source.open(self._wall_ns()))
+        if self.settings.opened_at_ns is not None:
+            await self.publisher.catch_up()
         async with contextlib.AsyncExitStack() as stack:
             server = await self._open_websocket()
             stack.push_async_callback(_close_server, server)
@@ -128,16 +154,19 @@ class LocalExchange:
     def state(self) -> dict[str, Any]:
         """What `GET /tickcast/state` shows."""
         publisher, speed = self.publisher, self.settings.speed
+        subscribers = self.audience.subscribers()
         return {
             "source": self.source.name,
             "speed": "max" if math.isinf(speed) else speed,
+            "start_ns": self.source.start_ns,
+            "opened_at_ns": self.opened_at_ns,
             "started": publisher.started.is_set(),
             "finished": publisher.finished.is_set(),
             "clock_ns": publisher.clock_ns,
             "published": publisher.published_trades,
             "symbols": {
-                instrument.symbol: _symbol_state(history)
-                for instrument, history in zip(self.source.instruments, publisher.histories, strict=True)
+                instrument.symbol: _symbol_state(publisher.histories[number], subscribers[number])
+                for number, instrument in enumerate(self.source.instruments)
             },
             "left_out": dict(self.source.left_out),
             "connections": len(self.audience.connections),
@@ -147,6 +176,7 @@ class LocalExchange:
             "requests_over_weight": self.weight.refused,
             "requests_while_down": self.market_data.requests_while_down,
             "faults": self.desk.ledger.report(),
+            "faults_waiting": self.desk.waiting(),
         }
 
     def _build(self, source: Source) -> None:
@@ -159,7 +189,7 @@ class LocalExchange:
         messages = MessageFaults(symbols, ledger)
         self.publisher = Publisher(
             source,
-            self._open_pacer,
+            self._begin,
             self.audience,
             messages,
             self._clock,
@@ -201,15 +231,20 @@ class LocalExchange:
             raise _port_error(self.settings.rest_port, error) from None
         self.rest_url = f"http://{self.settings.host}:{runner.addresses[0][1]}"
 
-    def _open_pacer(self) -> Pacer | None:
-        settings = self.settings
+    def _begin(self) -> Opening:
+        settings, now_s, now_ns = self.settings, self._clock(), self._wall_ns()
+        if self.opened_at_ns is None:
+            self.opened_at_ns = now_ns
+        at_s = now_s - (now_ns - self.opened_at_ns) / 1e9
         if math.isinf(settings.speed):
-            return None
+            return Opening(at_s, None)
         # A market with a past keeps pace with the clock once it has caught up with it.
-        start_ns = self._wall_ns() if settings.source.history_s else self.source.start_ns
-        return Pacer(settings.speed, settings.skip_idle_s, start_ns)
+        start_ns = self.opened_at_ns if settings.source.history_s else self.source.start_ns
+        return Opening(at_s, Pacer(settings.speed, settings.skip_idle_s, start_ns))
 
     def _may_start(self) -> bool:
+        if self.settings.opened_at_ns is not None:
+            return True
         if self.settings.source.live and not self.settings.source.history_s:
             return True
         subscribed = self.audience.subscribed()
@@ -236,10 +271,11 @@ def _port_error(port: int, error: OSError) -> ConfigError:
     )
 
 
-def _symbol_state(history: History) -> dict[str, Any]:
+def _symbol_state(history: History, subscribers: int) -> dict[str, Any]:
     return {
         "published": history.published,
         "first_id": int(history.trade_id[0]) if len(history) else None,
         "last_id": int(history.trade_id[-1]) if len(history) else None,
         "quotes": history.quotes,
+        "subscribers": subscribers,
     }

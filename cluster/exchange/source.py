@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,6 +50,14 @@ class Events:
     def __getitem__(self, rows: slice | NDArray[Any]) -> Events:
         return Events(self.symbol[rows], self.ticks[rows])
 
+    @staticmethod
+    def concat(blocks: Sequence[Events]) -> Events:
+        """One block from several, in the order given; at least one."""
+        if len(blocks) == 1:
+            return blocks[0]
+        symbol = np.concatenate([block.symbol for block in blocks])
+        return Events(symbol, Ticks.concat([block.ticks for block in blocks]))
+
 
 class Source(Protocol):
     """An ordered supply of events.
@@ -82,7 +90,7 @@ class SourceSpec(Protocol):
     """Settings of a source.
 
     `live` says whether its events happen by the wall clock, from `history_s` seconds before the
-    exchange opens.
+    exchange opens. `repeatable` says whether `open` gives the same events whenever it is called.
     """
 
     @property
@@ -90,6 +98,9 @@ class SourceSpec(Protocol):
 
     @property
     def history_s(self) -> float: ...
+
+    @property
+    def repeatable(self) -> bool: ...
 
     def open(self, now_ns: int) -> Source:
         """The live object. Raises DataError when the data can't be used. `now_ns`: wall clock."""

@@ -47,6 +47,7 @@ class TapeSpec:
     block_rows: int = 4096
     live = False
     history_s = 0.0
+    repeatable = True
 
     def open(self, now_ns: int) -> Tape:
         """Read the files. Raises DataError or ConfigError with the place and the fix."""

@@ -48,6 +48,8 @@ async def test_it_says_where_it_listens_and_ends_cleanly_on_a_signal(tmp_path: P
         ("--replay", "nosuch.parquet"),
         ("--generate", "A", "--speed", "fast"),
         ("--generate", "A", "--faults", "boom@1s"),
+        ("--generate", "A", "--opened-at", "1"),
+        ("--generate", "A", "--start-ns", "1", "--opened-at", "1", "--speed", "max"),
         ("--generate", "A", "--faults", "drop:symbol=B@1s"),
         ("--generate", "A", "--ready-file", "nosuch/folder/ready.json"),
     ],

@@ -84,6 +84,27 @@ def test_reordered_trades_come_after_the_symbols_next_even_in_a_later_bulletin(d
     assert desk.report() == {("reorder", "A"): (2, [1, 3])}
 
 
+def test_armed_faults_wait_until_they_are_carried_out(desk: Desk):
+    desk.order(kind="drop", count=2, symbol="A")
+    desk.order(kind="drop", symbol="A")
+    desk.order(kind="garble")
+    desk.publish(("A", 1))
+    assert desk.faults.waiting() == [
+        {"kind": "drop", "symbol": "A", "count": 2},
+        {"kind": "garble", "symbol": "", "count": 1},
+    ]
+    desk.publish(("B", 1), ("A", 2), ("A", 3))
+    assert desk.faults.waiting() == []
+
+
+def test_a_reordered_trade_waits_until_it_is_sent(desk: Desk):
+    desk.order(kind="reorder", symbol="A")
+    desk.publish(("A", 1))
+    assert desk.faults.waiting() == [{"kind": "reorder", "symbol": "A", "count": 1}]
+    desk.publish(("A", 2))
+    assert desk.faults.waiting() == []
+
+
 def test_a_reordered_last_trade_is_sent_by_flush(desk: Desk):
     desk.order(kind="reorder")
     desk.publish(("A", 1))

@@ -72,7 +72,13 @@ async def test_rest_and_connections_stay_after_the_tape_has_finished(start, writ
         assert (await receive(websocket, 1))[0]["result"] == ["btc-usd@trade"]
         state = (await http.get(f"{exchange.rest_url}/tickcast/state")).json()
     assert state["finished"] and state["speed"] == "max" and state["source"] == "tape"
-    assert state["symbols"]["BTC-USD"] == {"published": 3, "first_id": 1, "last_id": 3, "quotes": 0}
+    assert state["symbols"]["BTC-USD"] == {
+        "published": 3,
+        "first_id": 1,
+        "last_id": 3,
+        "quotes": 0,
+        "subscribers": 1,
+    }
 
 
 async def test_speed_paces_and_idle_stretches_are_skipped(start, write_parquet, receive):
