@@ -7,6 +7,9 @@ TickcastError
         StoreUnreachable  it did not answer: trying again later can help
         StoreRefused      it refuses us: trying again won't help
         ObjectMissing     there is no object under this key
+    LogError              the tick log on local disk can't be used
+        LogBusy           another process has it
+        LogFull           it takes no more for now
 """
 
 from __future__ import annotations
@@ -48,3 +51,15 @@ class StoreRefused(StoreError):
 
 class ObjectMissing(StoreError):
     """There is no object under this key."""
+
+
+class LogError(TickcastError):
+    """The tick log on local disk can't be used."""
+
+
+class LogBusy(LogError):
+    """Another process has the tick log of this symbol."""
+
+
+class LogFull(LogError):
+    """The disk takes no more, or too much waits for the lake: no tick is taken in until it does."""

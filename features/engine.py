@@ -10,8 +10,9 @@ backtest feeds it what is stored. How the stream is cut into batches changes no 
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,20 @@ class EngineSpec:
     def digest(self) -> str:
         """Identity of the settings: snapshots fit engines of equal digest."""
         return state.digest(repr(self).encode())
+
+    def to_json(self) -> str:
+        """The settings as JSON, to be kept with what an engine made."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> EngineSpec:
+        """The settings that `to_json` wrote. Raises SpecError for settings that this release doesn't have."""
+        try:
+            values = json.loads(text)
+            lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+            return cls(**(values | lists | {"bars": BarSpec(**values["bars"])}))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise SpecError(f"these are no settings of an engine: {error}", "engine") from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

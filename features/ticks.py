@@ -238,6 +238,13 @@ class TickBuffer:
         self._count = 0
         return batch
 
+    def put_back(self, batch: Ticks) -> None:
+        """Undo `take`: the batch comes out first again, before what has been appended since."""
+        data = batch.to_bytes() + self._buffer[: self._count * _RECORD.size]
+        self._count += len(batch)
+        self._capacity = max(self._capacity, self._count)
+        self._buffer = bytearray(data.ljust(self._capacity * _RECORD.size, b"\0"))
+
     def _append(self, *values: Any) -> None:
         if self._count == self._capacity:
             self._buffer.extend(bytes(len(self._buffer)))
