@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import time
@@ -16,12 +17,13 @@ from typing import Any
 from cluster import config as configuration
 from cluster import display, launch, run_state
 from cluster.config import Config, VenueSection
+from cluster.storage.store_spec import StoreSpec
 from features.errors import ConfigError, TickcastError
 
 
 def demo(arguments: argparse.Namespace) -> int:
     """A generated market, forecast live, until Ctrl-C. It begins with an hour that has happened already."""
-    config = _with_overrides(_preset("demo"), arguments)
+    config = _for_this_run_only(_with_overrides(_preset("demo"), arguments), resume=False)
     market = ["--generate", *config.symbols, "--seed", str(arguments.seed)]
     market += ["--history", str(arguments.history), "--wait-for", "all"]
     return _run(config, market, arguments.detach)
@@ -36,7 +38,10 @@ def up(arguments: argparse.Namespace) -> int:
     if arguments.replay:
         exchange = _replay_arguments(arguments)
         config = _for_replay(config, arguments.symbols)
-    return _run(_with_overrides(config, arguments), exchange, arguments.detach)
+    config = _with_overrides(config, arguments)
+    if arguments.replay:
+        config = _for_this_run_only(config, arguments.resume)
+    return _run(config, exchange, arguments.detach)
 
 
 def down(arguments: argparse.Namespace) -> int:
@@ -68,6 +73,7 @@ def status(arguments: argparse.Namespace) -> int:
         "processes": [{"role": one.role, "pid": one.pid} for one in state.alive()],
         "exchange": state.exchange,
         "symbols": symbols,
+        **launch.node_status(),
     }
     if arguments.json:
         print(json.dumps(report))
@@ -137,6 +143,22 @@ def _for_replay(config: Config, symbols: list[str] | None) -> Config:
     )
 
 
+def _for_this_run_only(config: Config, resume: bool) -> Config:
+    """The config with storage of its own, empty at first: the next replay has other trades of the same ids.
+
+    Storage that the config names is used as it is.
+    """
+    if config.storage.lake is not None or config.storage.data_dir is not None:
+        return config
+    folder = config.run_dir.absolute() / "replayed"
+    if not resume:
+        if run_state.is_alive(config.run_dir):
+            return config  # refused in a moment, and the data in use are left alone
+        shutil.rmtree(folder, ignore_errors=True)
+    storage = {"lake": StoreSpec(uri=str(folder / "lake")), "data_dir": str(folder)}
+    return config.model_copy(update={"storage": config.storage.model_copy(update=storage)})
+
+
 def _replay_arguments(arguments: argparse.Namespace) -> list[str]:
     """What the local exchange is told."""
     words = ["--replay", *arguments.replay, "--speed", arguments.speed, "--wait-for", "all"]
@@ -169,6 +191,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--config", type=Path, metavar="FILE", help="settings (YAML)")
     one.add_argument("--replay", nargs="+", metavar="FILE", help="replay recorded trades (Parquet)")
     one.add_argument("--speed", default="1", help="1, 120, ... or max: as fast as it can be taken in")
+    one.add_argument("--resume", action="store_true", help="go on with what the last replay has stored")
     one.add_argument("--symbols", nargs="+", help="replay only these")
     one.add_argument("--session", metavar="HH:MM-HH:MM", help="replay only this part of each day, UTC")
     one.add_argument("--skip-idle", type=float, metavar="SECONDS", help="no pause takes longer than this")

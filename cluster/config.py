@@ -11,6 +11,8 @@ wrong is said with its place in the file. docs/configuration.md lists every key.
 from __future__ import annotations
 
 import difflib
+import os
+import random
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +20,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cluster import venues
+from cluster.backoff import Backoff
 from cluster.feed_policy import FeedPolicy
+from cluster.gap_policy import GapPolicy
+from cluster.policies import Patience
+from cluster.storage.log_policy import LogPolicy
+from cluster.storage.store_spec import StoreSpec
 from features import durations
 from features.bars import BarSpec
 from features.engine import BOOK_FEATURES, DEFAULT_FEATURES, DEFAULT_MODELS, EngineSpec
@@ -96,12 +103,42 @@ class RaySection(_Section):
     """Environment variables for Ray's processes, over our own choice (cluster/ray_environment.py)."""
 
 
+class StorageSection(_Section):
+    """Where ticks, bars, forecasts and states are kept."""
+
+    lake: StoreSpec | None = None
+    """The store of the lake: a folder or an S3 bucket; null is `lake` in the data folder."""
+    data_dir: str | None = None
+    """The data folder of each machine; null is `data` in the run's folder. It may name environment
+    variables of the node, like "$POD_DATA"."""
+    log: LogPolicy = LogPolicy()
+    archive_every_s: float = Field(1.0, gt=0)
+    """How often closed segments are looked for."""
+    archive_retry_max_s: float = Field(15.0, gt=0)
+    """The longest pause before a lake that failed is tried again."""
+
+
 class SupervisionSection(_Section):
     """How actors are watched."""
 
     check_every_s: float = Field(1.0, gt=0)
     answer_within_s: float = Field(5.0, gt=0)
     """An actor that does not answer its status for so long is unwell."""
+    start_within_s: float = Field(60.0, gt=0)
+    """An actor that has not answered for so long after its start is started anew."""
+    hung_after_s: float = Field(20.0, gt=0)
+    """An actor that has answered before, and not for so long, is ended and started anew."""
+    restart_base_s: float = Field(1.0, gt=0)
+    """The pause before the second restart in a row; it doubles from there. The first has none."""
+    restart_max_s: float = Field(60.0, gt=0)
+
+    def patience(self) -> Patience:
+        """For `policies.judge`."""
+        return Patience(self.start_within_s, self.hung_after_s)
+
+    def backoff(self, symbol: str) -> Backoff:
+        """The pauses between restarts of one symbol."""
+        return Backoff(0.0, self.restart_base_s, self.restart_max_s, 0.2, random.Random(symbol))
 
 
 class Config(_Section):
@@ -118,6 +155,8 @@ class Config(_Section):
     first_forecast_bars: int = Field(10, ge=1)
     ledger_half_life: float = Field(5000.0, gt=0)
     feed: FeedPolicy = FeedPolicy()
+    gaps: GapPolicy = GapPolicy()
+    storage: StorageSection = StorageSection()
     serve: ServeSection = ServeSection()
     ray: RaySection = RaySection()
     supervision: SupervisionSection = SupervisionSection()
@@ -150,6 +189,26 @@ class Config(_Section):
             return self.features
         return DEFAULT_FEATURES + (BOOK_FEATURES if self.venue.quotes else ())
 
+    def in_place(self) -> Config:
+        """The same settings with every folder absolute, for processes that run elsewhere."""
+        run_dir = self.run_dir.absolute()
+        lake = self.storage.lake or StoreSpec(uri=str(run_dir / "data" / "lake"))
+        data_dir = self.storage.data_dir or str(run_dir / "data")
+        if not data_dir.startswith("$"):
+            data_dir = str(Path(data_dir).absolute())
+        placed = {"lake": lake.anchored(Path.cwd()), "data_dir": data_dir}
+        return self.model_copy(update={"run_dir": run_dir, "storage": self.storage.model_copy(update=placed)})
+
+    def lake_spec(self) -> StoreSpec:
+        """The store of the lake."""
+        lake = self.in_place().storage.lake
+        assert lake is not None
+        return lake
+
+    def log_root(self) -> str:
+        """Where the tick logs of a machine are; `on_this_machine` makes a path of it."""
+        return f"{self.in_place().storage.data_dir}/log"
+
     def engine_spec(self, symbol: str) -> EngineSpec:
         """What the engine of one symbol computes."""
         return EngineSpec(
@@ -162,6 +221,17 @@ class Config(_Section):
             first_forecast_bars=self.first_forecast_bars,
             ledger_half_life=self.ledger_half_life,
         )
+
+
+def on_this_machine(folder: str) -> Path:
+    """The path of a folder of the config, with the environment variables of this machine filled in.
+
+    Raises ConfigError for a variable that is not set here.
+    """
+    path = os.path.expandvars(folder)
+    if "$" in path:
+        raise ConfigError(f"{folder!r} names a variable that is not set", "storage.data_dir", "set it")
+    return Path(path)
 
 
 def load(path: Path) -> Config:

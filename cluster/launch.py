@@ -24,9 +24,11 @@ import psutil
 from cluster import config as configuration
 from cluster import exchange_process, names, ray_node, run_state
 from cluster.config import Config
+from cluster.errors import StoreUnreachable
 from cluster.ray_environment import SERVE_SWITCHES
 from cluster.ray_node import StartError
 from cluster.run_state import Process, RunState
+from cluster.storage.objects import open_store
 from features.errors import ConfigError, TickcastError
 
 Say = Callable[[str], None]
@@ -34,15 +36,18 @@ EVERY_SYMBOL = ("*",)
 """In place of symbols: all that the local exchange trades."""
 _ANSWER_LIMIT_S = 30.0
 _STOP_LIMIT_S = 30.0
+_ARCHIVE_LIMIT_S = 120.0
 _QUIET = {"log_level": "WARNING"}
 
 
 def up(config: Config, exchange_arguments: list[str] | None, say: Say) -> RunState:
     """Start everything; returns what runs. On any error everything is ended again and the error raised."""
     require_nothing_running(config)
+    config = config.in_place()
     state = RunState(config.run_dir)
     try:
         _warm_kernels()
+        _prepare_lake(config, say)
         if exchange_arguments is not None:
             config = _start_exchange(config, exchange_arguments, state, say)
         _start_ray(config, state, say)
@@ -118,6 +123,15 @@ def symbol_status() -> dict[str, Any]:
     return status
 
 
+def node_status() -> dict[str, Any]:
+    """How the agents of the nodes are doing: what waits for the lake, and why."""
+    import ray
+
+    supervisor = ray.get_actor(names.SUPERVISOR, namespace=names.NAMESPACE)
+    nodes: dict[str, Any] = ray.get(supervisor.nodes.remote(), timeout=_ANSWER_LIMIT_S)
+    return nodes
+
+
 def _warm_kernels() -> None:
     """Compile the kernels if an installation has not: every actor at once would take minutes over it."""
     done = subprocess.run(
@@ -130,6 +144,17 @@ def _warm_kernels() -> None:
     if done.returncode:
         words = done.stderr.strip().splitlines()[-1:]
         raise StartError(f"the kernels could not be compiled: {' '.join(words)}", "features.warm_up")
+
+
+def _prepare_lake(config: Config, say: Say) -> None:
+    """Make the lake's folder or bucket. Raises StoreRefused: wrong keys shall show now, not in an hour.
+
+    A store that is away for now is no reason not to start: what it would get waits on disk.
+    """
+    try:
+        open_store(config.lake_spec()).prepare()
+    except StoreUnreachable as error:
+        say(f"the lake can't be reached, its data wait on disk: {error}")
 
 
 def _start_exchange(config: Config, arguments: list[str], state: RunState, say: Say) -> Config:
@@ -216,11 +241,14 @@ def _application(config: Config) -> Any:
 
 
 def _stop_politely() -> None:
-    """Let every actor close its connection. Serve ends with Ray: its own shutdown waits half a minute."""
+    """Let every actor close its connection and save its state, and the lake get the rest.
+
+    Serve ends with Ray: its own shutdown waits half a minute.
+    """
     import ray
 
     supervisor = ray.get_actor(names.SUPERVISOR, namespace=names.NAMESPACE)
-    ray.get(supervisor.stop.remote(), timeout=_STOP_LIMIT_S)
+    ray.get(supervisor.stop.remote(), timeout=_ARCHIVE_LIMIT_S)
     ray.shutdown()
 
 

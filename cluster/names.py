@@ -15,3 +15,8 @@ SERVE_APPLICATION = "tickcast"
 def symbol_actor(symbol: str) -> str:
     """Name of the actor of a symbol, as the Ray dashboard shows it."""
     return f"symbol:{symbol}"
+
+
+def node_agent(node: str) -> str:
+    """Name of the agent of a Ray node."""
+    return f"agent:{node}"

@@ -17,9 +17,9 @@ class SymbolState(Enum):
     LIVE = "live"
     """Its actor answers and receives data."""
     RECOVERING = "recovering"
-    """Its actor is being restarted, or its connection is being renewed."""
+    """Its actor is being restarted, its connection renewed, or it can't take in ticks for now."""
     FAILED = "failed"
-    """Its actor says that it can't go on by itself; `reason` says why."""
+    """Its actor could not go on; `reason` says why. It is tried again, ever more slowly."""
 
 
 class Action(Enum):
@@ -35,13 +35,17 @@ class Observation:
     """What one check of one actor has seen."""
 
     answered: bool
-    dead: bool
-    """Ray says that it is gone for good."""
     silent_s: float
     """Time since it last answered, or since it was started."""
     feed: str = "closed"
     ever_received: bool = False
     failure: str = ""
+    stuck_s: float = 0.0
+    """Its event loop has not come round for so long, though its status thread answers."""
+    recovering: str = ""
+    """What keeps it from answering after a restart; empty when nothing does."""
+    trouble: str = ""
+    """What keeps it from taking in ticks; empty when nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,7 @@ class Verdict:
 
 
 def judge(seen: Observation, answered_before: bool, patience: Patience) -> Verdict:
-    """What state a symbol is in, and what to do about its actor."""
-    if seen.dead:
-        return Verdict(SymbolState.RECOVERING, Action.REPLACE, "its actor has died")
+    """What state a symbol is in, and what to do about its actor, which Ray holds for alive."""
     if not seen.answered:
         if not answered_before:
             hung = seen.silent_s > patience.start_s
@@ -76,7 +78,13 @@ def judge(seen: Observation, answered_before: bool, patience: Patience) -> Verdi
         reason = f"its actor has not answered for {seen.silent_s:.0f} s"
         return Verdict(SymbolState.RECOVERING, Action.REPLACE if hung else Action.LEAVE, reason)
     if seen.failure:
-        return Verdict(SymbolState.FAILED, Action.LEAVE, seen.failure)
+        return Verdict(SymbolState.FAILED, Action.REPLACE, seen.failure)
+    if seen.stuck_s > patience.silence_s:
+        reason = f"its actor has been stuck for {seen.stuck_s:.0f} s"
+        return Verdict(SymbolState.RECOVERING, Action.REPLACE, reason)
+    waits = seen.recovering or seen.trouble
+    if waits:
+        return Verdict(SymbolState.RECOVERING, Action.LEAVE, waits)
     if seen.feed == "live":
         return Verdict(SymbolState.LIVE, Action.LEAVE)
     if seen.ever_received:

@@ -86,3 +86,9 @@ def read(run_dir: Path) -> RunState | None:
         raise ConfigError(
             f"is damaged ({error})", str(path), "end leftover processes, then remove it"
         ) from None
+
+
+def is_alive(run_dir: Path) -> bool:
+    """Whether the run of this folder is running."""
+    state = read(run_dir)
+    return state is not None and bool(state.alive())

@@ -1,10 +1,10 @@
-"""The actor of one symbol: its feed, its engine, its answers.
+"""The actor of one symbol: its feed, its stream, its answers.
 
-    feed → ingest → engine → forecasts, encoded once and handed to whoever asks
+    feed → stream (order → tick log → engine) → answers → whoever asks
 
 A plain class; the supervisor wraps it with `ray.remote` where it starts one. Everything runs on one
 event loop, so nothing here needs a lock; `status` runs on another thread (Ray's concurrency group
-"control") and only reads. It starts ingesting by itself, also when Ray has restarted it.
+"control") and only reads. It starts by itself, and goes on where the actor before it stopped.
 """
 
 from __future__ import annotations
@@ -17,28 +17,27 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import ray
 
-from cluster import venues
-from cluster.feed import Feed
+from cluster import node_agent, venues
+from cluster.answers import Answers
+from cluster.feed import Feed, FeedState
 from cluster.feed_policy import FeedPolicy
-from cluster.ingest import Ingest
 from cluster.latency import LatencyHistogram
-from cluster.venues.base import Event
-from features.engine import EngineSpec, Step, SymbolEngine
+from cluster.symbol_stream import StreamSettings, SymbolStream
+from features.engine import Step
 from features.errors import TickcastError
 
 _HEARTBEAT_CHECK_S = 0.05
-_LONG_POLL_LIMIT_S = 60.0
+_RECOVERY_RETRY_S = 1.0
+_TURN_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolSettings:
     """All that one symbol's actor needs to know."""
 
-    engine: EngineSpec
-    venue: str
+    stream: StreamSettings
     venue_options: dict[str, Any]
     websocket_url: str | None
     feed: FeedPolicy
@@ -50,12 +49,13 @@ class SymbolActor:
     """Ingests one symbol and answers questions about it."""
 
     def __init__(self, settings: SymbolSettings) -> None:
-        """Called by Ray on the actor's event loop, at the start and after every restart."""
+        """Called by Ray on the actor's event loop."""
         self._settings = settings
-        self._symbol = settings.engine.symbol
-        venue = venues.get(settings.venue, **settings.venue_options)
-        self._engine = SymbolEngine(settings.engine)
-        self._ingest = Ingest(self._engine, self._symbol, venue.facts.trade_ids)
+        self._symbol = settings.stream.engine.symbol
+        venue = venues.get(settings.stream.venue, **settings.venue_options)
+        self._stream = SymbolStream(settings.stream, venue, time.time_ns, self._publish)
+        self._answers = Answers(self._stream.engine.feature_set.columns)
+        self._stream.save_answers = self._answers.snapshot
         self._feed = Feed(
             venue,
             [self._symbol],
@@ -65,16 +65,13 @@ class SymbolActor:
             random.Random(self._symbol),
         )
         self._latency = LatencyHistogram()
-        self._sequence = 0
-        self._encoded: dict[str, bytes] = {}
-        self._known_ns = 0  # our clock when the newest event behind the forecasts was received
-        self._features: dict[str, Any] | None = None
-        self._renewed = asyncio.Event()
         self._failure = ""
+        self._caught_up = False
+        self._stopped = asyncio.Event()
         self._started_ns = time.time_ns()
-        self._tasks = [asyncio.create_task(self._run())]
-        if settings.heartbeat_delay_ns is not None:
-            self._tasks.append(asyncio.create_task(self._beat(settings.heartbeat_delay_ns)))
+        self._node = ray.get_runtime_context().get_node_id()
+        self._turned_s = time.monotonic()
+        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._turn())]
 
     async def forecasts(self) -> dict[str, Any]:
         """The newest forecast of every horizon, each a JSON object as bytes."""
@@ -82,66 +79,82 @@ class SymbolActor:
 
     async def next_forecasts(self, after: int, timeout_s: float) -> dict[str, Any]:
         """Like `forecasts`, but waits until there are newer ones than number `after`, or the time is up."""
-        deadline = time.monotonic() + min(timeout_s, _LONG_POLL_LIMIT_S)
-        while self._sequence <= after and (left := deadline - time.monotonic()) > 0:
-            try:
-                await asyncio.wait_for(self._renewed.wait(), left)
-            except TimeoutError:
-                break
+        await self._answers.wait_beyond(after, timeout_s)
         return self._answer()
 
     async def features(self) -> dict[str, Any]:
         """The features at the newest bar; a missing one is None."""
-        return self._features or {
-            "symbol": self._symbol,
-            "at_ns": None,
-            "session": None,
-            "warm": False,
-            "values": dict.fromkeys(self._engine.feature_set.columns),
-        }
+        return self._answers.features(self._symbol)
 
     async def scores(self) -> dict[str, Any]:
         """The ledger of all models, and their weights in the forecast."""
+        engine = self._stream.engine
         return {
             "symbol": self._symbol,
-            "scores": [score.as_dict() for score in self._engine.ledger.scores()],
-            "weights": self._engine.weights(),
+            "scores": [score.as_dict() for score in engine.ledger.scores()],
+            "weights": engine.weights(),
         }
+
+    async def continuity(self) -> dict[str, Any]:
+        """What was seen of the symbol's trades, what is missing, and how it is stored."""
+        return {"symbol": self._symbol, **self._stream.report()}
 
     async def digest(self) -> str:
         """Hash of the engine's whole state, as `SymbolEngine.digest` gives it."""
-        return self._engine.digest()
+        return self._stream.engine.digest()
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
     async def status(self) -> dict[str, Any]:
         """How this actor is doing. Answered on its own thread, also when the engine is busy."""
-        feed = self._feed
+        feed, stream = self._feed, self._stream
         return {
             "symbol": self._symbol,
             "pid": os.getpid(),
+            "node": self._node,
+            "home": stream.home,
+            "epoch": stream.epoch,
             "started_ns": self._started_ns,
             "feed": feed.state.value,
             "failure": self._failure,
-            "ready": bool(self._encoded),
-            "received_ns": self._ingest.received_ns,
-            "sequence": self._sequence,
-            "open_questions": self._engine.open_questions,
-            "events": self._engine.builder.counters,
-            "continuity": self._ingest.continuity.report(),
+            "stuck_s": time.monotonic() - self._turned_s,
+            "opened": stream.opened,
+            "recovering": self._recovering(),
+            "trouble": stream.trouble if stream.opened else "",
+            "ready": self._ready,
+            "received_ns": stream.ingest.received_ns if stream.opened else 0,
+            "sequence": self._answers.sequence,
+            "open_questions": stream.engine.open_questions,
+            "events": stream.engine.builder.counters,
             "messages": feed.counters.as_dict(),
             "tick_to_forecast": self._latency.report(),
+            **stream.report(),
         }
 
+    async def until_stopped(self) -> None:
+        """Returns when the actor has been told to stop; whoever waits hears of its death at once."""
+        await self._stopped.wait()
+
     async def stop(self) -> None:
-        """Close the connection and end the tasks; what was received has been taken in."""
+        """Close the connection, save the state, close the log. What was received has been taken in."""
         self._feed.close()
         await asyncio.wait(self._tasks[:1], timeout=self._settings.feed.close_timeout_s)
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stream.close()
+        self._stopped.set()
 
     async def _run(self) -> None:
         try:
-            await self._feed.run(self._consume)
+            found = await self._stream.open(self._bring)
+            if found.answers is not None:
+                self._answers.restore(found.answers)
+            for step in found.steps:
+                self._answers.publish(step, found.received_ns)
+            self._tasks.append(asyncio.create_task(self._guard(self._stream.keep_house())))
+            if self._settings.heartbeat_delay_ns is not None:
+                self._tasks.append(asyncio.create_task(self._guard(self._beat())))
+            await self._feed.run(self._stream.consume)
         except asyncio.CancelledError:
             raise
         except TickcastError as error:
@@ -151,63 +164,79 @@ class SymbolActor:
             self._failure = f"{type(error).__name__}: {error}"
             raise
 
-    async def _consume(self, events: list[Event]) -> None:
-        received_ns = getattr(events[0], "received_ns", 0)
-        self._publish(self._ingest.feed(events), received_ns)
+    async def _turn(self) -> None:
+        """Leave a mark each time that the event loop comes round."""
+        while True:
+            self._turned_s = time.monotonic()
+            await asyncio.sleep(_TURN_S)
 
-    async def _beat(self, delay_ns: int) -> None:
+    async def _guard(self, work: Any) -> None:
+        """Run a task that should never end; its fault is the actor's."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._failure = f"{type(error).__name__}: {error}"
+            raise
+
+    async def _bring(self, folder: Any, last_epoch: int) -> None:
+        stream = self._settings.stream
+        await node_agent.bring(self._node, stream.venue, self._symbol, str(folder), last_epoch)
+
+    async def _beat(self) -> None:
+        delay_ns = self._settings.heartbeat_delay_ns
+        assert delay_ns is not None
         while True:
             await asyncio.sleep(_HEARTBEAT_CHECK_S)
-            step = self._ingest.heartbeat(time.time_ns(), delay_ns)
-            if step is not None:
-                self._publish(step, 0)
+            self._stream.heartbeat(time.time_ns(), delay_ns)
 
     def _publish(self, step: Step, received_ns: int) -> None:
-        if len(step.bars):
-            self._remember_features(step)
-        if not step.forecasts:
-            return
-        for forecast in step.forecasts[-len(self._engine.horizons) :]:
-            self._encoded[forecast.horizon] = msgspec.json.encode(forecast)
-        self._sequence += 1
-        self._known_ns = self._ingest.received_ns
-        self._renewed.set()
-        self._renewed = asyncio.Event()
-        if received_ns:
+        renewed = self._answers.publish(step, self._stream.ingest.received_ns)
+        if renewed and received_ns:
             self._latency.add(time.time_ns() - received_ns)
 
-    def _remember_features(self, step: Step) -> None:
-        row = step.features[-1].tolist()
-        values = [value if math.isfinite(value) else None for value in row]
-        self._features = {
-            "symbol": self._symbol,
-            "at_ns": int(step.bars.end_ns[-1]),
-            "session": int(step.bars.session[-1]),
-            "warm": None not in values,
-            "values": dict(zip(self._engine.feature_set.columns, values, strict=True)),
-        }
+    @property
+    def _ready(self) -> bool:
+        return bool(self._answers.by_horizon) and not self._recovering()
+
+    def _recovering(self) -> str:
+        """Why nothing can be answered right after a start; empty once the stream has caught up."""
+        if self._caught_up:
+            return ""
+        if not self._stream.opened:
+            return "its state is being restored"
+        if self._stream.keeper.caught_up and self._feed.state is FeedState.LIVE:
+            self._caught_up = True
+            return ""
+        if not self._stream.order.known:
+            return ""  # nothing came before: there is nothing to catch up with
+        return self._stream.keeper.reason or f"its feed is {self._feed.state.value}"
 
     def _answer(self) -> dict[str, Any]:
-        ready = bool(self._encoded)
+        ready, recovering = self._ready, self._recovering()
         return {
             "symbol": self._symbol,
             "ready": ready,
-            "reason": "" if ready else self._reason(),
-            "retry_after_s": 0.0 if ready else self._retry_after_s(),
-            "received_ns": self._known_ns,
-            "sequence": self._sequence,
-            "by_horizon": self._encoded,
+            "recovering": bool(recovering),
+            "reason": "" if ready else self._reason(recovering),
+            "retry_after_s": 0.0 if ready else self._retry_after_s(recovering),
+            "received_ns": self._answers.known_ns,
+            "sequence": self._answers.sequence,
+            "by_horizon": self._answers.by_horizon,
         }
 
-    def _reason(self) -> str:
-        if self._failure:
-            return self._failure
-        need, have = self._settings.engine.first_forecast_bars, self._engine.bars_seen
-        if not self._ingest.received_ns:
+    def _reason(self, recovering: str) -> str:
+        if self._failure or recovering:
+            return self._failure or recovering
+        spec, engine = self._settings.stream.engine, self._stream.engine
+        if not self._stream.ingest.received_ns:
             return f"no tick has come yet, the feed is {self._feed.state.value}"
-        return f"{have} of the first {need} bars have closed"
+        return f"{engine.bars_seen} of the first {spec.first_forecast_bars} bars have closed"
 
-    def _retry_after_s(self) -> float:
-        left = self._settings.engine.first_forecast_bars - self._engine.bars_seen
-        bar_s = self._settings.engine.bars.interval_ns / 1e9
-        return min(max(1.0, math.ceil(left * bar_s)), 60.0)
+    def _retry_after_s(self, recovering: str) -> float:
+        if recovering:
+            return _RECOVERY_RETRY_S
+        spec = self._settings.stream.engine
+        left = spec.first_forecast_bars - self._stream.engine.bars_seen
+        return min(max(1.0, math.ceil(left * spec.bars.interval_ns / 1e9)), 60.0)

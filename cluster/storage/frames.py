@@ -63,6 +63,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     created_ns: int
     epoch_sequence: int
     """The first sequence of the epoch, with which its first segment began."""
+    epoch_ns: int
+    """When the epoch began, by our clock."""
     fresh: bool
     """Whether the engine began this epoch without an earlier state."""
     engine: str

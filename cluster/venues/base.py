@@ -218,6 +218,17 @@ class Venue(ABC):
         Raises ConfigError when the limit is outside 1 to `facts.backfill_page`.
         """
 
+    def recent_request(
+        self, symbol: str, since_ns: int, limit: int | None = None, base: str | None = None
+    ) -> HttpRequest | None:
+        """The request for up to `limit` trades from venue time `since_ns` on; None if there is none.
+
+        For venues whose ids don't say what is missing. Where more than `limit` trades are that young,
+        the answer holds the oldest or the newest of them, as the venue has it. Read by `parse_backfill`.
+        Raises ConfigError when the limit is outside 1 to `facts.backfill_page`.
+        """
+        return None
+
     @abstractmethod
     def parse_backfill(self, body: bytes, symbol: str, received_ns: int) -> tuple[Trade, ...]:
         """The trades of one answer, in its order, with ids of the same kind as `parse` gives.

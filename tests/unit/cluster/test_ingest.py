@@ -1,23 +1,52 @@
-"""Events become ticks, each trade once, on the venue's clock."""
+"""Ordered events become ticks: logged first, then learned from, on the venue's clock."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
+from cluster.errors import LogFull
+from cluster.event_order import Gap
 from cluster.ingest import Ingest
-from cluster.venues.base import Connected, Disconnected, Heartbeat, Ignored, Quote, Trade, TradeIds
+from cluster.venues.base import Quote, Trade
 from features.bars import BarSpec
-from features.engine import EngineSpec, SymbolEngine
-from features.ticks import NO_ID
+from features.engine import EngineSpec, Step, SymbolEngine
+from features.ticks import NO_ID, Kind, Ticks
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 LAG = 40_000_000
 
 
-def ingest(ids: TradeIds = TradeIds.CONSECUTIVE, **bars: Any) -> Ingest:
+class Memory:
+    """A journal in memory; `full` makes it take nothing."""
+
+    def __init__(self) -> None:
+        self.next_sequence = 0
+        self.full = False
+        self.ticks: list[Ticks] = []
+        self.counters: list[tuple[int, ...]] = []
+        self.outputs: list[tuple[int, Step]] = []
+        self.order: list[str] = []
+
+    def append_ticks(self, ticks: Ticks, counters: tuple[int, ...]) -> int:
+        self._check()
+        self.order.append("ticks")
+        self.ticks.append(ticks)
+        self.counters.append(counters)
+        self.next_sequence += len(ticks)
+        return self.next_sequence - len(ticks)
+
+    def append_output(self, sequence: int, step: Step) -> None:
+        self._check()
+        self.order.append("output")
+        self.outputs.append((sequence, step))
+
+    def _check(self) -> None:
+        if self.full:
+            raise LogFull("the disk is full", "log", "free some space")
+
+
+def ingest(**bars: Any) -> tuple[Ingest, Memory]:
     spec = EngineSpec(
         "BTCUSDT",
         bars=BarSpec(**({"kind": "time", "size": SECOND} | bars)),
@@ -26,21 +55,23 @@ def ingest(ids: TradeIds = TradeIds.CONSECUTIVE, **bars: Any) -> Ingest:
         models=("naive",),
         first_forecast_bars=1,
     )
-    return Ingest(SymbolEngine(spec), "BTCUSDT", ids)
+    journal = Memory()
+    return Ingest(SymbolEngine(spec), journal), journal
 
 
-def trade(at_s: float, trade_id: int, price: float = 100.0, symbol: str = "BTCUSDT", lag: int = LAG) -> Trade:
+def trade(at_s: float, trade_id: int, price: float = 100.0, lag: int = LAG) -> Trade:
     ts = START + round(at_s * SECOND)
-    return Trade(symbol, ts, ts + lag, trade_id, price, 1.0, 1)
+    return Trade("BTCUSDT", ts, ts + lag, trade_id, price, 1.0, 1)
 
 
-def quote(ts_ns: int, received_ns: int, symbol: str = "BTCUSDT") -> Quote:
-    return Quote(symbol, ts_ns, received_ns, 99.0, 101.0, 5.0, 6.0)
+def quote(ts_ns: int, received_ns: int) -> Quote:
+    return Quote("BTCUSDT", ts_ns, received_ns, 99.0, 101.0, 5.0, 6.0)
 
 
 def test_a_batch_of_events_becomes_bars_and_forecasts() -> None:
-    feed = ingest()
-    step = feed.feed([trade(0.2, 1), trade(0.7, 2, 101.0), trade(1.1, 3, 102.0)])
+    feed, _ = ingest()
+    step = feed.feed([trade(0.2, 1), trade(0.7, 2, 101.0), trade(1.1, 3, 102.0)], ())
+    assert step is not None
     assert step.bars.column("close").tolist() == [101.0]
     assert step.bars.column("trades").tolist() == [2.0]
     (forecast,) = step.forecasts
@@ -48,123 +79,118 @@ def test_a_batch_of_events_becomes_bars_and_forecasts() -> None:
     assert feed.received_ns == START + round(1.1 * SECOND) + LAG
 
 
-def test_each_trade_counts_once() -> None:
-    feed = ingest()
-    feed.feed([trade(0.1, 1), trade(0.1, 1), trade(0.2, 2)])
-    feed.feed([trade(0.1, 1), trade(0.2, 2), trade(0.3, 3)])
-    assert feed.engine.builder.counters["trades"] == 3
-    assert feed.continuity.report()["duplicates"] == 3
+def test_ticks_are_logged_with_the_counters_and_then_what_they_made() -> None:
+    feed, journal = ingest()
+    feed.feed([trade(0.2, 1), trade(0.7, 2)], (7, 8))
+    feed.feed([trade(1.1, 3), trade(1.2, 4)], (9, 10))
+    assert journal.order == ["ticks", "ticks", "output"]
+    assert journal.counters == [(7, 8), (9, 10)]
+    ((sequence, step),) = journal.outputs
+    assert sequence == 3, "the last tick of the batch that closed the bar"
+    assert len(step.bars) == 1
+    assert Ticks.concat(journal.ticks).trade_id.tolist() == [1, 2, 3, 4]
 
 
-def test_a_gap_is_counted_and_trades_that_fill_it_late_are_taken_in() -> None:
-    feed = ingest()
-    feed.feed([trade(0.1, 1), trade(0.5, 5)])
-    assert feed.continuity.holes == [(2, 4)]
-    feed.feed([trade(0.2, 2, 90.0)])
-    counters = feed.engine.builder.counters
-    assert (counters["trades"], counters["out_of_order"]) == (3, 1)
-    assert feed.continuity.report() == {"seen": 3, "duplicates": 0, "gaps": 1, "filled": 1, "missing": 2}
+def test_a_full_log_holds_everything_back_and_loses_nothing() -> None:
+    feed, journal = ingest()
+    feed.feed([trade(0.2, 1)], ())
+    journal.full = True
+    assert feed.feed([trade(0.3, 2), trade(1.1, 3)], ()) is None
+    assert feed.feed([trade(1.2, 4)], ()) is None
+    assert feed.waiting == 3
+    assert "disk is full" in feed.problem
+    assert feed.engine.builder.counters["trades"] == 1, "the engine has not seen what is not logged"
+    journal.full = False
+    step = feed.feed([], ())
+    assert step is not None and len(step.bars) == 1
+    assert feed.problem == ""
+    assert Ticks.concat(journal.ticks).trade_id.tolist() == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("ids", [TradeIds.NONE, TradeIds.UNIQUE])
-def test_ids_that_do_not_count_up_say_nothing_about_gaps(ids: TradeIds) -> None:
-    feed = ingest(ids)
-    feed.feed([trade(0.1, 900), trade(0.2, 5), trade(0.3, 77_000)])
-    assert feed.engine.builder.counters["trades"] == 3
-    assert feed.continuity.report()["gaps"] == 0
+def test_what_was_made_when_the_log_filled_up_is_written_later_in_its_place() -> None:
+    feed, journal = ingest()
+    feed.feed([trade(0.2, 1)], ())
+    append = journal.append_output
+
+    def full(sequence: int, step: Step) -> None:
+        raise LogFull("the disk is full")
+
+    journal.append_output = full  # type: ignore[method-assign]
+    step = feed.feed([trade(1.1, 2)], ())
+    assert step is not None and len(step.bars) == 1
+    journal.append_output = append  # type: ignore[method-assign]
+    feed.feed([trade(1.2, 3)], ())
+    assert journal.order == ["ticks", "ticks", "output", "ticks"]
+    assert journal.outputs[0] == (1, step)
 
 
-def test_a_trade_without_an_id_is_always_taken_in() -> None:
-    feed = ingest()
-    feed.feed([trade(0.1, NO_ID), trade(0.2, NO_ID)])
+def test_a_gap_ends_the_session_and_is_logged_like_any_tick() -> None:
+    feed, journal = ingest()
+    feed.feed([trade(0.2, 1), Gap(2, 9, START + SECOND, START + SECOND), trade(1.1, 10), trade(2.1, 11)], ())
+    assert Ticks.concat(journal.ticks).kind.tolist() == [Kind.TRADE, Kind.GAP, Kind.TRADE, Kind.TRADE]
+    assert feed.engine.builder.counters["gaps"] == 1
+    ((_, step),) = journal.outputs
+    assert step.bars.session.tolist() == [0, 1]
+
+
+def test_a_trade_without_an_id_is_taken_in() -> None:
+    feed, _ = ingest()
+    feed.feed([trade(0.1, NO_ID), trade(0.2, NO_ID)], ())
     assert feed.engine.builder.counters["trades"] == 2
-    assert feed.continuity.report()["seen"] == 0
-
-
-def test_other_symbols_are_counted_and_left_out() -> None:
-    feed = ingest()
-    feed.feed([trade(0.1, 1, symbol="ETHUSDT"), quote(START, START, "ETHUSDT"), trade(0.2, 1)])
-    assert feed.other_symbols == 2
-    assert feed.engine.builder.counters["trades"] == 1
-    assert feed.engine.builder.counters["quotes"] == 0
-    assert feed.continuity.report()["seen"] == 1
-
-
-def test_events_that_are_no_ticks_change_nothing() -> None:
-    feed = ingest()
-    before = feed.engine.digest()
-    step = feed.feed([Connected(1), Heartbeat(1, 2), Ignored("x"), Disconnected("y", 3)])
-    assert (len(step.bars), feed.received_ns) == (0, 0)
-    assert feed.engine.digest() == before
-
-
-def test_how_events_are_cut_into_batches_changes_nothing() -> None:
-    quotes = [quote(START + i * SECOND, START + i * SECOND) for i in range(50)]
-    trades = [trade(0.3 * i, i) for i in range(50)]
-    events = [event for pair in zip(trades, quotes, strict=True) for event in pair]
-    whole, single = ingest(), ingest()
-    whole.feed(events)
-    for event in events:
-        single.feed([event])
-    assert single.engine.digest() == whole.engine.digest()
-    assert single.received_ns == whole.received_ns
-
-
-@pytest.mark.parametrize("skew", [-3 * SECOND, 0, 3 * SECOND])
-def test_a_quote_without_a_time_gets_the_venues_time_when_it_came(skew: int) -> None:
-    feed = ingest()
-    feed.feed([trade(0.5, 1, lag=skew + LAG)])
-    received = START + round(0.8 * SECOND) + skew
-    feed.feed([quote(received, received)])
-    assert feed.engine.builder.last_event_ns == START + round(0.8 * SECOND) - LAG
-    assert feed.received_ns == received
 
 
 def test_a_quote_with_a_time_of_its_own_keeps_it() -> None:
-    feed = ingest()
-    feed.feed([trade(0.5, 1, lag=5 * SECOND), quote(START + SECOND // 2 + 7, START + 9 * SECOND)])
-    assert feed.engine.builder.last_event_ns == START + SECOND // 2 + 7
+    feed, journal = ingest()
+    feed.feed([quote(START + 5, START + LAG)], ())
+    assert journal.ticks[0].ts_ns.tolist() == [START + 5]
 
 
-def test_a_quote_before_the_venues_clock_is_known_keeps_ours() -> None:
-    feed = ingest(price="mid")
-    feed.feed([quote(START, START)])
-    assert feed.engine.builder.last_event_ns == START
+def test_a_quote_without_a_time_gets_the_venues_time_of_its_receipt() -> None:
+    feed, journal = ingest()
+    feed.feed([trade(0.1, 1), quote(START + 2 * LAG, START + 2 * LAG)], ())
+    assert journal.ticks[0].ts_ns.tolist()[1] == START + LAG
 
 
-@pytest.mark.parametrize("skew", [-3 * SECOND, 0, 3 * SECOND])
-def test_a_heartbeat_closes_the_bar_once_it_is_due_and_not_before(skew: int) -> None:
-    feed, delay = ingest(), 250_000_000
-    feed.feed([trade(0.5, 1, lag=skew + LAG)])
-    due = START + SECOND + delay + skew + LAG
-    assert feed.heartbeat(due - 1, delay) is None
-    assert feed.engine.builder.counters["heartbeats"] == 0
-    step = feed.heartbeat(due, delay)
-    assert step is not None
-    assert step.bars.end_ns.tolist() == [START + SECOND]
-    assert len(step.forecasts) == 1
-    assert feed.heartbeat(due, delay) is None
-    assert feed.heartbeat(due + SECOND - 1, delay) is None
-    assert feed.heartbeat(due + SECOND, delay) is not None
+def test_trades_that_rest_brought_do_not_move_the_venues_clock() -> None:
+    feed, journal = ingest()
+    feed.feed([trade(0.0, 1, lag=3600 * SECOND)], (), live=False)
+    assert feed.clock.lag_ns is None
+    feed.feed([trade(0.1, 2), quote(START + 2 * LAG, START + 2 * LAG)], ())
+    assert journal.ticks[1].ts_ns.tolist()[1] == START + LAG
+    assert feed.worst_lag_ns == 3600 * SECOND
 
 
-def test_there_is_no_heartbeat_before_a_price_after_a_session_or_for_event_bars() -> None:
-    far = START + 10_000 * SECOND
-    assert ingest().heartbeat(far, 0) is None
-    ended = ingest(max_fill=3)
-    ended.feed([trade(0.5, 1)])
-    step = ended.heartbeat(far, 0)
-    assert step is not None
-    assert len(step.bars) == 4
-    assert ended.heartbeat(far + SECOND, 0) is None
-    events = ingest(kind="tick", size=5)
-    events.feed([trade(0.5, 1)])
-    assert events.heartbeat(far, 0) is None
+def test_a_heartbeat_closes_the_open_bar_once_the_venues_clock_has_passed_it() -> None:
+    feed, journal = ingest()
+    delay = SECOND // 4
+    feed.feed([trade(0.5, 1)], ())
+    end = START + SECOND
+    assert feed.heartbeat(end + LAG + delay - 1, delay, ()) is None
+    step = feed.heartbeat(end + LAG + delay, delay, (5,))
+    assert step is not None and len(step.bars) == 1
+    assert journal.ticks[-1].kind.tolist() == [Kind.HEARTBEAT]
+    assert journal.counters[-1] == (5,)
 
 
-def test_a_heartbeat_is_not_data() -> None:
-    feed = ingest()
-    feed.feed([trade(0.5, 1)])
-    received = feed.received_ns
-    feed.heartbeat(START + 5 * SECOND, 0)
-    assert feed.received_ns == received
+def test_no_heartbeat_before_the_first_price_or_while_ticks_wait_for_the_log() -> None:
+    feed, journal = ingest()
+    assert feed.heartbeat(START + 100 * SECOND, 0, ()) is None
+    feed.feed([trade(0.5, 1)], ())
+    journal.full = True
+    feed.feed([trade(0.6, 2)], ())
+    assert feed.heartbeat(START + 100 * SECOND, 0, ()) is None
+
+
+def test_event_bars_never_get_heartbeats() -> None:
+    feed, _ = ingest(kind="tick", size=10)
+    feed.feed([trade(0.5, 1)], ())
+    assert feed.heartbeat(START + 100 * SECOND, 0, ()) is None
+
+
+def test_live_and_one_batch_end_in_the_same_state() -> None:
+    one, journal = ingest()
+    for i in range(200):
+        one.feed([trade(i * 0.13, i + 1, 100.0 + i % 7)], ())
+    whole = SymbolEngine(one.engine.spec)
+    whole.update(Ticks.concat(journal.ticks))
+    assert one.engine.digest() == whole.digest()

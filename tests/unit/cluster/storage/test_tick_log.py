@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cluster.errors import LogBusy, LogFull
@@ -31,16 +32,17 @@ def some(count: int) -> Ticks:
 
 def header(sequence: int = 0, epoch: int = 1, created_ns: int = 1) -> Header:
     return Header(
-        frames.VERSION,
-        "binance",
-        "AAA",
-        epoch,
-        sequence,
-        created_ns,
-        sequence,
-        not sequence,
-        SPEC.to_json(),
-        (),
+        version=frames.VERSION,
+        venue="binance",
+        symbol="AAA",
+        epoch=epoch,
+        first_sequence=sequence,
+        created_ns=created_ns,
+        epoch_sequence=sequence,
+        epoch_ns=created_ns,
+        fresh=not sequence,
+        engine=SPEC.to_json(),
+        features=(),
     )
 
 
@@ -132,7 +134,7 @@ def test_a_segment_with_a_damaged_head_is_set_aside_and_named(tmp_path: Path) ->
 
 
 def test_a_log_of_a_newer_release_is_refused_with_its_version() -> None:
-    newer = frames.header(Header(9, "binance", "AAA", 1, 0, 0, 0, True, "", ()))
+    newer = frames.header(msgspec.structs.replace(header(), version=9))
     with pytest.raises(DataError, match="version 9"):
         list(frames.read(newer))
 

@@ -1,0 +1,128 @@
+"""Restarting a symbol where it stopped: newest usable checkpoint, then the log from there on.
+
+Called in a thread when an actor starts. Nothing is lost that had been acknowledged: the state is that of
+an actor that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cluster.checkpoint import Checkpoint
+from cluster.event_order import EventOrder
+from cluster.storage import segments
+from cluster.storage.frames import NoteFrame, OutputFrame, TickFrame
+from cluster.storage.segments import Recovery
+from features.engine import EngineSpec, Step, SymbolEngine
+from features.errors import DataError, SnapshotError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Restored:
+    """Where a symbol goes on."""
+
+    engine: SymbolEngine
+    order: EventOrder
+    answers: bytes | None
+    """The answers of the checkpoint; None without one."""
+    next_sequence: int
+    fresh: bool
+    """The engine begins anew at `next_sequence`."""
+    steps: list[Step] = field(default_factory=list)
+    """What the replayed ticks have brought, oldest first; only the newest that made bars."""
+    unlogged: list[tuple[int, Step]] = field(default_factory=list)
+    """Outputs that the killed process had not come to write."""
+    replayed: int = 0
+    """Ticks that were replayed from the log."""
+    received_ns: int = 0
+    """When the newest of them had been received."""
+    problems: list[str] = field(default_factory=list)
+
+
+def restore(recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventOrder]) -> Restored:
+    """The state at the end of the log, or a new one where there is none.
+
+    A checkpoint that is damaged, of a newer release or of other settings is passed over for the one
+    before it; `problems` says so.
+    """
+    problems = list(recovery.problems)
+    for one in recovery.checkpoints:
+        try:
+            saved = Checkpoint.unpack(one.path.read_bytes())
+            engine = SymbolEngine.restore(spec, saved.engine)
+            order = new_order()
+            order.restore(saved.order)
+        except (SnapshotError, OSError) as error:
+            problems.append(f"the checkpoint {one.path.name} can't be used: {error}")
+            logger.warning("%s: %s", spec.symbol, problems[-1])
+            continue
+        found = Restored(engine, order, saved.answers, one.sequence, False, problems=problems)
+        return _replay(recovery, found)
+    return _without_checkpoint(recovery, spec, new_order, problems)
+
+
+def _without_checkpoint(
+    recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventOrder], problems: list[str]
+) -> Restored:
+    """The whole log if it reaches back to the beginning under the same settings, else a new engine."""
+    found = Restored(SymbolEngine(spec), new_order(), None, 0, True, problems=problems)
+    heads = [segments.read_header(path) for path in recovery.segments]
+    if heads and heads[0].first_sequence == 0 and all(head.engine == spec.to_json() for head in heads):
+        found.fresh = False
+        return _replay(recovery, found)
+    if recovery.next_sequence:
+        problems.append(f"the engine begins anew at tick {recovery.next_sequence}; no trade is lost")
+        logger.warning("%s: %s", spec.symbol, problems[-1])
+        _keep_order(recovery, found.order)
+    found.next_sequence = recovery.next_sequence
+    return found
+
+
+def _keep_order(recovery: Recovery, order: EventOrder) -> None:
+    """What is known of the trades, from whatever is left of checkpoints and log."""
+    sequence = 0
+    for one in recovery.checkpoints:
+        try:
+            order.restore(Checkpoint.unpack(one.path.read_bytes()).order)
+            sequence = one.sequence
+            break
+        except (SnapshotError, OSError):
+            continue
+    if not sequence and recovery.segments:
+        sequence = segments.read_header(recovery.segments[0]).first_sequence
+    for frame in segments.replay(recovery, sequence):
+        if isinstance(frame, TickFrame):
+            order.resume(frame.counters)
+        elif isinstance(frame, NoteFrame):
+            order.resume_notes(frame.notes)
+
+
+def _replay(recovery: Recovery, found: Restored) -> Restored:
+    try:
+        for frame in segments.replay(recovery, found.next_sequence):
+            if isinstance(frame, TickFrame):
+                _replay_ticks(found, frame)
+            elif isinstance(frame, NoteFrame):
+                found.order.resume_notes(frame.notes)
+            elif isinstance(frame, OutputFrame):
+                found.unlogged = [one for one in found.unlogged if one[0] > frame.sequence]
+    except DataError as error:
+        # What can't be read can't be replayed: the stream goes on from what could be.
+        found.problems.append(str(error))
+        logger.warning("the log is replayed in part: %s", error)
+    return found
+
+
+def _replay_ticks(found: Restored, frame: TickFrame) -> None:
+    step = found.engine.update(frame.ticks)
+    found.order.resume(frame.counters)
+    found.next_sequence = frame.sequence + len(frame.ticks)
+    found.replayed += len(frame.ticks)
+    found.received_ns = int(frame.ticks.received_ns[-1]) if len(frame.ticks) else found.received_ns
+    if len(step.bars):
+        found.steps = [step]
+        found.unlogged.append((found.next_sequence - 1, step))

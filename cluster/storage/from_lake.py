@@ -1,0 +1,75 @@
+"""A symbol's newest state from the lake to the local disk, where a restart finds it.
+
+For a symbol that moves to another machine, whose old one is gone. What is brought looks like what the log
+of this machine would have left: a checkpoint, and a segment with the ticks since.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from cluster.storage import frames, segments
+from cluster.storage.epochs import EpochRecord
+from cluster.storage.lake import Lake
+from features.ticks import Ticks
+
+_TICKS_WITHOUT_CHECKPOINT = 10_000
+"""So many are brought where no checkpoint is: enough to know which trades came last."""
+
+
+def bring(lake: Lake, venue: str, symbol: str, folder: Path, last_epoch: int) -> int:
+    """Write checkpoint and ticks into `folder` if an epoch above `last_epoch` is in the lake.
+
+    Returns the number of ticks brought. Raises StoreError, and DataError when the lake has a hole.
+    """
+    records = sorted(lake.epochs(venue, symbol), key=lambda one: one.epoch)
+    if not records or records[-1].epoch <= last_epoch:
+        return 0
+    _drop_superseded(folder, records)
+    end = lake.end(venue, symbol)
+    usable = [one for one in lake.checkpoints(venue, symbol) if one.sequence <= end]
+    first = max(0, end - _TICKS_WITHOUT_CHECKPOINT)
+    if usable:
+        first = usable[0].sequence
+        segments.write_checkpoint(folder, first, usable[0].epoch, lake.get_checkpoint(usable[0]))
+    return _write_segment(lake, records[-1], folder, first)
+
+
+def _drop_superseded(folder: Path, records: list[EpochRecord]) -> None:
+    """Checkpoints of a past that a later epoch has overruled."""
+    for one in segments.checkpoint_files(folder):
+        if any(other.epoch > one.epoch and other.first_sequence < one.sequence for other in records):
+            one.path.unlink(missing_ok=True)
+
+
+def _write_segment(lake: Lake, newest: EpochRecord, folder: Path, first: int) -> int:
+    count = 0
+    head = frames.Header(
+        frames.VERSION,
+        newest.venue,
+        newest.symbol,
+        newest.epoch,
+        first,
+        newest.started_ns,
+        newest.first_sequence,
+        newest.started_ns,
+        newest.fresh,
+        json.dumps(newest.engine),
+        (),
+    )
+    path = folder / f"{first:020d}-{newest.started_ns:020d}.kept"
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        file.write(frames.header(head))
+        for sequence, ticks in lake.ticks(newest.venue, newest.symbol, first):
+            for start in range(0, len(ticks), 8192):
+                part: Ticks = ticks[start : start + 8192]
+                file.write(frames.ticks(sequence + start, part, ()))
+            count += len(ticks)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    segments.fsync_folder(folder)
+    return count

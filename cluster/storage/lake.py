@@ -1,0 +1,102 @@
+"""The lake: what actors took in and what became of it, as Parquet files in an object store.
+
+    lake = Lake(open_store(StoreSpec(uri="lake")))
+    lake.put_epoch(record)                                  # once for each incarnation of an actor
+    lake.write("trades", "binance", "BTCUSDT", epoch, rows)
+    lake.put_checkpoint("binance", "BTCUSDT", epoch, sequence, data)
+
+Every write may be repeated: the same rows give the same bytes, and the same bytes the same key. Nothing
+is locked; rows of an actor that a later one has replaced are told by their epoch (cluster/storage/epochs.py).
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from cluster.storage import layout, rules, schemas
+from cluster.storage.epochs import EpochRecord
+from cluster.storage.lake_reader import LakeReader
+from cluster.storage.layout import DAY_NS, Partition
+from cluster.storage.parquet_files import FileWriter, digest
+from cluster.storage.schemas import SEQUENCE, Table
+from features.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """A checkpoint in the lake."""
+
+    venue: str
+    symbol: str
+    epoch: int
+    sequence: int
+    """Number of ticks in the state: the sequence of the first tick to be fed to it."""
+    size: int
+    """In bytes."""
+
+
+class Lake(LakeReader):
+    """A lake that can also be written."""
+
+    def write(self, table: str, venue: str, symbol: str, epoch: int, rows: pa.Table) -> list[str]:
+        """Store rows of one epoch, a file for each UTC day; returns the keys, of no rows none.
+
+        Raises DataError for rows that are not those of the table.
+        """
+        kind = schemas.table(table)
+        _check_names(venue, symbol, epoch)
+        rows = rules.in_order(schemas.conform(kind, rows), SEQUENCE)
+        days = rules.numbers(rows, kind.time) // DAY_NS
+        keys = []
+        for day in np.unique(days).tolist():
+            part = rows.filter(pa.array(days == day))
+            partition = Partition(table, venue, symbol, layout.date_of(day * DAY_NS))
+            data = _encoded(kind, part, partition, epoch)
+            name = layout.data_name(False, epoch, *rules.span(part), digest(data))
+            keys.append(partition.prefix + name)
+            self.store.put(keys[-1], data)
+        return keys
+
+    def put_epoch(self, record: EpochRecord) -> None:
+        """Record the beginning of an incarnation, before any row of it. Raises DataError for a used epoch."""
+        _check_names(record.venue, record.symbol, record.epoch)
+        self._epochs.put(record)
+
+    def put_checkpoint(self, venue: str, symbol: str, epoch: int, sequence: int, data: bytes) -> None:
+        """Store an actor's state after the first `sequence` ticks of the stream."""
+        _check_names(venue, symbol, epoch)
+        self.store.put(layout.checkpoint_key(venue, symbol, epoch, sequence), data)
+
+    def checkpoints(self, venue: str, symbol: str) -> list[CheckpointInfo]:
+        """The valid checkpoints, newest first: those of a past that a later epoch has overruled are not."""
+        fence = self.fence(venue, symbol)
+        found = []
+        for one in self.store.list(layout.symbol_prefix(layout.CHECKPOINTS, venue, symbol)):
+            named = layout.parse_checkpoint_key(one.key)
+            # It holds the ticks below its sequence: a later epoch may begin right there.
+            if named and named[1] <= fence.limit(named[0]):
+                found.append(CheckpointInfo(venue, symbol, *named, one.size))
+        return sorted(found, key=lambda one: (one.sequence, one.epoch), reverse=True)
+
+    def get_checkpoint(self, info: CheckpointInfo) -> bytes:
+        """The state that was stored. Raises ObjectMissing."""
+        return self.store.get(layout.checkpoint_key(info.venue, info.symbol, info.epoch, info.sequence))
+
+
+def _encoded(table: Table, rows: pa.Table, partition: Partition, epoch: int) -> bytes:
+    target = io.BytesIO()
+    writer = FileWriter(target, table, rows.schema)
+    writer.write(rows)
+    writer.close(epoch=str(epoch), venue=partition.venue, symbol=partition.symbol)
+    return target.getvalue()
+
+
+def _check_names(venue: str, symbol: str, epoch: int) -> None:
+    if not venue or not symbol:
+        raise DataError("a venue or symbol without a name", "lake", "name both")
+    if not 0 <= epoch < 1 << 63:
+        raise DataError(f"{epoch} is no epoch", "lake", "use a number from 0 to 2**63 - 1 that grows")

@@ -1,0 +1,121 @@
+"""Reads rows of one table, symbol by symbol: few files by their names, few parts of them by statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from cluster.errors import ObjectMissing
+from cluster.storage import layout, rules
+from cluster.storage.catalogue import ATTEMPTS, Catalogue
+from cluster.storage.epochs import EpochStore, Fence
+from cluster.storage.layout import DataFile
+from cluster.storage.objects import ObjectStore
+from cluster.storage.parallel import at_once
+from cluster.storage.parquet_files import FileAccess, LakeFile
+from cluster.storage.schemas import SEQUENCE, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is to be read of every symbol."""
+
+    table: Table
+    start_ns: int | None
+    end_ns: int | None
+    columns: list[str] | None
+    verify: bool
+    archived: bool
+
+
+class TableReader:
+    """Reads one selection."""
+
+    def __init__(
+        self, store: ObjectStore, catalogue: Catalogue, epochs: EpochStore, chosen: Selection
+    ) -> None:
+        self._access = FileAccess(store)
+        self._catalogue = catalogue
+        self._epochs = epochs
+        self._chosen = chosen
+
+    def read(self, venue: str, symbol: str) -> pa.Table:
+        """The rows of a symbol, sorted by time and sequence, each once."""
+        chosen = self._chosen
+        first = None if chosen.start_ns is None else layout.date_of(chosen.start_ns)
+        last = None if chosen.end_ns is None else layout.date_of(chosen.end_ns - 1)
+        for _ in range(ATTEMPTS):
+            fence = Fence(self._epochs.records(venue, symbol))
+            found = self._catalogue.holdings(chosen.table.name, venue, symbol, first, last, chosen.archived)
+            try:
+                parts = self._read_files([file for one in found for file in one.to_read], fence)
+            except ObjectMissing:
+                continue  # a compaction has replaced it
+            rows = pa.concat_tables(parts, promote_options="default") if parts else self.nothing()
+            return self._shown(_settled(chosen.table, rows))
+        raise self._catalogue.restless()
+
+    def nothing(self) -> pa.Table:
+        """No rows, with all columns."""
+        return self._shown(self._chosen.table.schema.empty_table())
+
+    def _read_files(self, files: list[DataFile], fence: Fence) -> list[pa.Table]:
+        opened: list[LakeFile] = []
+        try:
+            opened = at_once(lambda file: self._access.open(file, self._chosen.verify), files)
+            columns = self._columns(opened, fence)
+            return at_once(lambda file: self._read_file(file, fence, columns), opened)
+        finally:
+            for one in opened:
+                one.close()
+
+    def _read_file(self, file: LakeFile, fence: Fence, columns: list[str] | None) -> pa.Table:
+        chosen = self._chosen
+        start, end = chosen.start_ns, chosen.end_ns
+        time = chosen.table.time
+        groups = [
+            group
+            for group in file.groups(time)
+            if (start is None or group.high >= start) and (end is None or group.low < end)
+        ]
+        rows = file.read(groups, columns)
+        rows, _ = rules.fenced(chosen.table, rows, file.limits(groups, fence))
+        if start is None and end is None:
+            return rows
+        at = rules.numbers(rows, time)
+        inside = np.ones(len(at), np.bool_)
+        if start is not None:
+            inside &= at >= start
+        if end is not None:
+            inside &= at < end
+        return rows if inside.all() else rows.filter(pa.array(inside))
+
+    def _columns(self, files: list[LakeFile], fence: Fence) -> list[str] | None:
+        """The columns to read: those asked for, and those that the rules need."""
+        chosen = self._chosen
+        if chosen.columns is None:
+            return None
+        rules_need = [SEQUENCE, chosen.table.time]
+        if chosen.table.name == "trades":
+            if any(file.may_hold_late(fence) for file in files):
+                return None
+            rules_need.append("trade_id")
+        return list(dict.fromkeys([*rules_need, *chosen.columns]))
+
+    def _shown(self, rows: pa.Table) -> pa.Table:
+        """The rows with those of the columns asked for that there are: features come and go."""
+        columns = self._chosen.columns
+        if columns is None:
+            return rows
+        return rows.select([name for name in columns if name in rows.column_names])
+
+
+def _settled(table: Table, rows: pa.Table) -> pa.Table:
+    """Rows in the order that they are shown in, each once."""
+    if table.name == "trades":
+        rows, _ = rules.without_copies(rules.in_order_of_trades(rows), table.time)
+        return rules.once_each(rows)
+    rows = rules.in_order(rows, table.time, SEQUENCE)
+    return rules.without_copies(rows, table.time)[0] if table.is_stream else rows

@@ -1,0 +1,492 @@
+"""What only a store in a bucket has to prove: servers that die, refuse, hang or break off."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import pickle
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path, PosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from cluster.errors import ObjectMissing, StoreError, StoreRefused, StoreUnreachable
+from cluster.storage.objects import ObjectStore, open_store
+from cluster.storage.store_spec import StoreSpec
+from features.errors import ConfigError, DataError
+from tests.s3_server import S3Server
+from tests.unit.cluster.storage.wire import Answer, Request, Wire
+
+_PART = 5 * 2**20
+_DONE = Answer(headers={"ETag": '"e"'})
+
+
+class _Interrupted(PosixPath):
+    """A file in whose middle something happens: `event` is called before its third part is read."""
+
+    event: Callable[[], None]
+
+    @classmethod
+    def of(cls, path: Path, data: bytes, event: Callable[[], None]) -> _Interrupted:
+        path.write_bytes(data)
+        made = cls(path)
+        made.event = event
+        return made
+
+    def open(self, *arguments: Any, **named: Any) -> Any:
+        reader = _InterruptedReader(super().open("rb").read())
+        reader.event = self.event
+        return reader
+
+
+class _InterruptedReader(io.BytesIO):
+    event: Callable[[], None]
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() == 2 * _PART:
+            self.event()
+        return super().read(size)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Any:
+    """A server of one's own, to be killed."""
+    with S3Server(tmp_path / "s3") as made:
+        yield made
+
+
+def _prepared(spec: StoreSpec) -> ObjectStore:
+    store = open_store(spec)
+    store.prepare()
+    return store
+
+
+def _keys(store: ObjectStore) -> list[str]:
+    return [info.key for info in store.list()]
+
+
+def test_a_bucket_that_is_not_there_is_made(server: S3Server) -> None:
+    store = open_store(server.spec("desk"))
+    with pytest.raises(StoreRefused, match=r"NoSuchBucket.*prepare\(\) makes it"):
+        store.put("a/b", b"1")
+    with pytest.raises(StoreRefused, match="NoSuchBucket"):
+        list(store.list())
+    store.prepare()
+    assert (server.folder / server.bucket).is_dir()
+    assert _keys(store) == []
+    store.put("a/b", b"1")
+    assert (server.folder / server.bucket / "desk" / "a" / "b").read_bytes() == b"1"
+
+
+def test_a_server_killed_in_mid_write_shows_nothing_half(server: S3Server, tmp_path: Path) -> None:
+    store = _prepared(server.spec(part_bytes=_PART))
+    data = os.urandom(17 * 2**20)
+    path = _Interrupted.of(tmp_path / "large", data, server.kill)
+    with pytest.raises(StoreUnreachable, match="Connection refused"):
+        store.put_file("trades/1.parquet", path)
+    server.start()
+    assert _keys(store) == []
+    with pytest.raises(ObjectMissing):
+        store.get("trades/1.parquet")
+    store.put_file("trades/1.parquet", tmp_path / "large")
+    assert store.get("trades/1.parquet") == data
+    assert _keys(store) == ["trades/1.parquet"]
+
+
+def test_a_server_killed_in_mid_write_keeps_the_object_before(server: S3Server, tmp_path: Path) -> None:
+    store = _prepared(server.spec(part_bytes=_PART))
+    store.put("trades/1.parquet", b"before")
+    path = _Interrupted.of(tmp_path / "large", bytes(17 * 2**20), server.kill)
+    with pytest.raises(StoreUnreachable):
+        store.put_file("trades/1.parquet", path)
+    server.start()
+    assert store.get("trades/1.parquet") == b"before"
+
+
+def test_an_upload_that_fails_on_our_side_is_aborted(server: S3Server, tmp_path: Path) -> None:
+    store = _prepared(server.spec(part_bytes=_PART))
+
+    def fail() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = _Interrupted.of(tmp_path / "large", bytes(17 * 2**20), fail)
+    with pytest.raises(DataError, match="large: can't be read: Input/output error"):
+        store.put_file("a/b", path)
+    assert _keys(store) == []
+    assert [left for left in server.folder.rglob("*") if left.is_file()] == []
+
+
+def test_every_call_says_that_the_server_is_away_and_works_when_it_is_back(server: S3Server) -> None:
+    store = _prepared(server.spec())
+    store.put("a/b", b"1")
+    server.stop()
+    began = time.monotonic()
+    for call in (
+        store.prepare,
+        lambda: store.put("a/c", b"1"),
+        lambda: store.get("a/b"),
+        lambda: list(store.list()),
+        lambda: store.delete(["a/b"]),
+        lambda: store.move("a/b", "a/c"),
+    ):
+        with pytest.raises(StoreUnreachable, match="Connection refused") as caught:
+            call()
+        assert caught.value.where == f"s3://lake at {server.endpoint}"
+    assert time.monotonic() - began < 12
+    server.start()
+    assert store.get("a/b") == b"1"
+    assert _keys(store) == ["a/b"]
+
+
+@pytest.mark.parametrize("wrong", [{"access_key": "nobody-9713"}, {"secret_key": "wrong-9713"}])
+def test_wrong_credentials_are_refused_with_what_to_check_and_without_the_keys(
+    shared_s3: S3Server, wrong: dict[str, str]
+) -> None:
+    store = open_store(shared_s3.spec("desk", **wrong))
+    for call in (
+        store.prepare,
+        lambda: store.put("a", b"1"),
+        lambda: store.get("a"),
+        lambda: list(store.list()),
+    ):
+        with pytest.raises(
+            StoreRefused, match="check access_key and secret_key, or AWS_ACCESS_KEY_ID"
+        ) as caught:
+            call()
+        for secret in (S3Server.access_key, S3Server.secret_key, *wrong.values()):
+            assert secret not in str(caught.value) + repr(caught.value)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def _clear_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "MINIO_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # Not the address of a cloud's own service, which may answer on a machine that runs the tests.
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/")
+
+
+def _use_variables(server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+
+
+def _use_profile_file(server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    keys = f"aws_access_key_id = {server.access_key}\naws_secret_access_key = {server.secret_key}\n"
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "credentials").write_text(f"[desk]\n{keys}")
+    monkeypatch.setenv("AWS_PROFILE", "desk")
+
+
+@pytest.mark.parametrize("use", [_use_variables, _use_profile_file])
+def test_credentials_and_address_may_come_from_the_environment(
+    shared_s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, use: Callable[..., None]
+) -> None:
+    _clear_environment(monkeypatch, tmp_path)
+    use(shared_s3, monkeypatch, tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", shared_s3.endpoint)
+    store = _prepared(StoreSpec(uri=f"s3://{shared_s3.bucket}/{use.__name__}"))
+    store.put("a/b", b"1")
+    filesystem, root = store.filesystem()
+    assert filesystem.open_input_file(f"{root}/a/b").read() == b"1"
+
+
+def test_credentials_may_come_from_the_role_of_the_machine(
+    shared_s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    end = datetime.now(UTC) + timedelta(hours=1)
+    role = {"AccessKeyId": "ROLE-KEY", "SecretAccessKey": "ROLE-SECRET", "Token": "ROLE-TOKEN"}
+    role |= {"Expiration": end.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    _clear_environment(monkeypatch, tmp_path)
+    with Wire(lambda _: Answer(body=json.dumps(role))) as service, Wire(lambda _: _DONE) as s3:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{service.endpoint}/role")
+        open_store(StoreSpec(uri="s3://lake", endpoint=s3.endpoint)).put("a", b"1")
+        assert s3.requests[0].headers["x-amz-security-token"] == "ROLE-TOKEN"
+        assert "ROLE-KEY" in s3.requests[0].headers["authorization"]
+
+
+def test_without_credentials_the_message_says_where_they_may_be(
+    shared_s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _clear_environment(monkeypatch, tmp_path)
+    store = open_store(StoreSpec(uri="s3://lake", endpoint=shared_s3.endpoint))
+    for call in (store.prepare, store.filesystem):
+        with pytest.raises(
+            StoreRefused, match="no credentials were found; set access_key and secret_key, or AWS_"
+        ):
+            call()
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that nobody else has signed, and its private key."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tickcast test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    certificate, private_key = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_bytes(made.public_bytes(pem))
+    form = serialization.PrivateFormat.PKCS8
+    private_key.write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+    return certificate, private_key
+
+
+def test_certificates_are_verified_and_ones_own_can_be_trusted(tmp_path: Path) -> None:
+    certificate, private_key = _certificate(tmp_path)
+    with S3Server(tmp_path / "s3", certificate, private_key) as server:
+        with pytest.raises(StoreRefused, match=r"certificate verify failed.*set ca_file"):
+            open_store(server.spec()).prepare()
+        store = _prepared(server.spec(ca_file=certificate))
+        pa.parquet.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+        store.put_file("a.parquet", tmp_path / "a.parquet")
+        filesystem, root = store.filesystem()
+        read = pa.parquet.read_table(f"{root}/a.parquet", filesystem=filesystem)
+        assert read.to_pydict() == {"a": [1]}
+        plain = server.endpoint.replace("https", "http")
+        with pytest.raises(StoreRefused, match="check the endpoint"):
+            open_store(server.spec(endpoint=plain)).put("a", b"1")
+    with pytest.raises(ConfigError, match=r"nowhere.pem can't be used: No such file"):
+        open_store(server.spec(ca_file=tmp_path / "nowhere.pem"))
+
+
+def test_https_to_a_server_without_it_is_refused(shared_s3: S3Server) -> None:
+    spec = shared_s3.spec(endpoint=shared_s3.endpoint.replace("http", "https"))
+    with pytest.raises(StoreRefused, match="use http:// in the endpoint"):
+        open_store(spec).prepare()
+
+
+@pytest.mark.parametrize("kind", ["application/xml", "text/xml"])
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (503, "SlowDown", StoreUnreachable),
+        (429, "TooManyRequests", StoreUnreachable),
+        (500, "InternalError", StoreUnreachable),
+        (400, "RequestTimeout", StoreUnreachable),
+        (409, "OperationAborted", StoreUnreachable),
+        (507, "XMinioStorageFull", StoreUnreachable),
+        (403, "AccessDenied", StoreRefused),
+        (403, "RequestTimeTooSkewed", StoreRefused),
+        (400, "ExpiredToken", StoreRefused),
+        (400, "AuthorizationHeaderMalformed", StoreRefused),
+        (404, "NoSuchBucket", StoreRefused),
+        (501, "NotImplemented", StoreRefused),
+        (404, "NoSuchKey", ObjectMissing),
+    ],
+)
+def test_an_answer_says_whether_waiting_helps(
+    status: int, code: str, expected: type[StoreError], kind: str
+) -> None:
+    with Wire(lambda _: Answer.error(status, code, "SECRET/+ of AKEY", kind)) as wire:
+        with pytest.raises(expected) as caught:
+            open_store(wire.spec(retries=0)).get("a/b")
+        text = str(caught.value)
+        assert (code in text and "failed" in text and caught.value.fix) or expected is ObjectMissing
+        assert "SECRET/+" not in text and "AKEY" not in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(502, "<html>bad gateway</html>", {"Content-Type": "text/html"}), StoreUnreachable),
+        (Answer(503), StoreUnreachable),
+        (Answer(400, "Client sent an HTTP request to an HTTPS server."), StoreRefused),
+        (Answer(404, "<html>not here</html>", {"Content-Type": "text/html"}), StoreRefused),
+        (Answer(200, b"x" * 1000, cut_after=10), StoreUnreachable),
+    ],
+    ids=["proxy", "empty", "no TLS", "web server", "cut"],
+)
+def test_what_is_no_answer_of_s3_is_no_object(answer: Answer, expected: type[StoreError]) -> None:
+    with Wire(lambda _: answer) as wire, pytest.raises(expected, match="reading 'a/b' failed"):
+        open_store(wire.spec(retries=0)).get("a/b")
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(200, "<html>welcome</html>"), Answer(200, "no XML at all"), Answer(200)]
+)
+def test_a_server_that_is_no_s3_server_is_found_out(answer: Answer) -> None:
+    with Wire(lambda _: answer) as wire:
+        store = open_store(wire.spec())
+        for call in (store.prepare, lambda: list(store.list()), lambda: store.move("a", "b")):
+            with pytest.raises(StoreError):
+                call()
+
+
+def test_a_busy_server_is_asked_again_a_few_times_and_not_when_it_says() -> None:
+    busy = [Answer.error(503, "SlowDown", "", "application/xml")] * 2
+
+    def answer(request: Request) -> Answer:
+        return busy.pop() if busy else _DONE
+
+    with Wire(answer) as wire:
+        open_store(wire.spec()).put("a/b", b"1")
+        assert wire.asked == ["PUT"] * 3
+    slow = Answer(503, headers={"Retry-After": "3600"})
+    with Wire(lambda _: slow) as wire:
+        began = time.monotonic()
+        with pytest.raises(StoreUnreachable, match="503"):
+            open_store(wire.spec()).put("a/b", b"1")
+        assert wire.asked == ["PUT"] * 3
+        assert time.monotonic() - began < 3
+
+
+def test_a_server_that_hangs_is_given_up() -> None:
+    over = threading.Event()
+
+    def hang(request: Request) -> Answer:
+        over.wait(30)
+        return _DONE
+
+    with Wire(hang) as wire:
+        began = time.monotonic()
+        with pytest.raises(StoreUnreachable, match="timed out"):
+            open_store(wire.spec(read_timeout_s=0.2)).put("a/b", b"1")
+        assert time.monotonic() - began < 3
+        assert len(wire.requests) <= 2
+        over.set()
+
+
+def test_a_slow_upload_is_not_cut_by_the_connect_timeout() -> None:
+    never = threading.Event()
+    with Wire(lambda _: _DONE, before_body=lambda: never.wait(0.5)) as wire:
+        store = open_store(wire.spec(connect_timeout_s=0.1, read_timeout_s=5, retries=0))
+        store.put("a/b", bytes(12 * 2**20))
+        assert len(wire.requests) == 1
+        assert len(wire.requests[0].body) == 12 * 2**20
+
+
+def _multipart(request: Request) -> Answer:
+    """A server that takes uploads in parts."""
+    if "uploads" in request.query:
+        body = "<InitiateMultipartUploadResult><UploadId>U1</UploadId></InitiateMultipartUploadResult>"
+        return Answer(200, body, {"Content-Type": "application/xml"})
+    if request.method == "POST":
+        return Answer(200, "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>")
+    return _DONE if request.method == "PUT" else Answer(204)
+
+
+def test_a_large_object_goes_in_parts() -> None:
+    with Wire(_multipart) as wire:
+        open_store(wire.spec(part_bytes=_PART)).put("a/b", bytes(12 * 2**20))
+        assert wire.asked == ["POST uploads", *["PUT partNumber uploadId"] * 3, "POST uploadId"]
+        assert [len(request.body) for request in wire.requests[1:4]] == [_PART, _PART, 2 * 2**20]
+        assert {request.path for request in wire.requests} == {"/lake/desk/a/b"}
+
+
+@pytest.mark.parametrize("fails", ["PUT partNumber uploadId", "POST uploadId"])
+def test_an_upload_in_parts_that_fails_is_aborted(fails: str) -> None:
+    def answer(request: Request) -> Answer:
+        return Answer.error(403, "AccessDenied") if request.what == fails else _multipart(request)
+
+    with Wire(answer) as wire:
+        with pytest.raises(StoreRefused, match="AccessDenied"):
+            open_store(wire.spec(part_bytes=_PART)).put("a/b", bytes(12 * 2**20))
+        assert wire.asked[-1] == "DELETE uploadId"
+
+
+def test_an_error_inside_a_good_answer_is_an_error() -> None:
+    """S3 answers "200 OK" before it knows whether it can complete an upload or a copy."""
+
+    def answer(request: Request) -> Answer:
+        if request.what == "POST uploadId" or "x-amz-copy-source" in request.headers:
+            return Answer(200, "<Error><Code>InternalError</Code></Error>")
+        if request.method == "HEAD":
+            return Answer(headers={"ETag": '"e"', "Last-Modified": "Wed, 01 May 2024 10:00:00 GMT"})
+        return _multipart(request)
+
+    with Wire(answer) as wire:
+        store = open_store(wire.spec(part_bytes=_PART))
+        with pytest.raises(StoreUnreachable):
+            store.put("a/b", bytes(12 * 2**20))
+        with pytest.raises(StoreUnreachable):
+            store.move("a/b", "a/c")
+        assert "DELETE" not in wire.asked
+
+
+def test_objects_that_cannot_be_removed_are_counted_and_named() -> None:
+    wrong = "".join(
+        f"<Error><Key>desk/{key}</Key><Code>AccessDenied</Code></Error>" for key in ("a/b", "a/c")
+    )
+    gone = "<Error><Key>desk/a/d</Key><Code>NoSuchKey</Code></Error>"
+    words = "removing 2 objects, 'a/b' first, failed: AccessDenied"
+    both = f"<DeleteResult>{wrong}{gone}</DeleteResult>"
+    with Wire(lambda _: Answer(200, both)) as wire, pytest.raises(StoreRefused, match=words):
+        open_store(wire.spec()).delete(["a/b", "a/c", "a/d"])
+    with Wire(lambda _: Answer(200, f"<DeleteResult>{gone}</DeleteResult>")) as wire:
+        open_store(wire.spec()).delete(["a/d"])
+
+
+def _listing(*keys: str) -> Answer:
+    found = "".join(
+        f"<Contents><Key>desk/{key}</Key><Size>1</Size><LastModified>2024-05-01T10:00:00.123Z</LastModified></Contents>"
+        for key in keys
+    )
+    body = f"<ListBucketResult><Name>lake</Name>{found}<IsTruncated>false</IsTruncated></ListBucketResult>"
+    return Answer(200, body, {"Content-Type": "application/xml"})
+
+
+def test_marks_of_folders_and_hidden_objects_are_not_listed() -> None:
+    with Wire(lambda _: _listing("", "a/", "a/.x", "a/b", "a/b", ".tickcast-probe")) as wire:
+        assert _keys(open_store(wire.spec())) == ["a/b"]
+        assert [info.modified_ns for info in open_store(wire.spec()).list()] == [1714557600123000000]
+
+
+def test_a_listing_without_order_is_not_taken_for_one() -> None:
+    with Wire(lambda _: _listing("a/c", "a/b")) as wire, pytest.raises(StoreRefused, match="in no order"):
+        list(open_store(wire.spec()).list())
+
+
+def test_a_bucket_that_somebody_else_made_just_now_is_taken(tmp_path: Path) -> None:
+    heads = [Answer(404), Answer(200)]
+
+    def answer(request: Request) -> Answer:
+        if request.path == "/lake":
+            return heads.pop(0) if request.method == "HEAD" else Answer.error(409, "BucketAlreadyOwnedByYou")
+        return _DONE if request.method == "PUT" else Answer(204)
+
+    with Wire(answer) as wire:
+        open_store(wire.spec()).prepare()
+        assert wire.asked == ["HEAD", "PUT", "HEAD", "PUT", "DELETE"]
+
+
+def test_a_bucket_name_that_is_taken_is_refused() -> None:
+    def answer(request: Request) -> Answer:
+        return Answer(404) if request.method == "HEAD" else Answer.error(409, "BucketAlreadyExists")
+
+    with Wire(answer) as wire, pytest.raises(StoreRefused, match="choose another bucket name"):
+        open_store(wire.spec()).prepare()
+
+
+def test_tls_is_verified_without_a_certificate_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    real = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda **named: made.append(real(**named)) or made[-1])
+    open_store(StoreSpec(uri="s3://lake", endpoint="https://s3.example", access_key="a", secret_key="b"))
+    assert [(context.verify_mode, context.check_hostname) for context in made] == [(ssl.CERT_REQUIRED, True)]
