@@ -47,15 +47,10 @@ class GapBook:
         if self._open is not None and self._open.last_id is None:
             self.end()
 
-    def reached(self, last_id: int, hole_last_id: int | None) -> None:
-        """All that could be has been fed on, up to `last_id`; now the hole up to `hole_last_id` is waited
-        for, None if none is."""
+    def reached(self, last_id: int) -> None:
+        """All that could be has been fed on, up to `last_id`."""
         gap = self._open
-        if gap is None:
-            return
-        if gap.last_id is None and hole_last_id is not None:
-            self.declare(gap.first_id, hole_last_id)
-        elif gap.last_id is not None and gap.last_id <= last_id:
+        if gap is not None and gap.last_id is not None and gap.last_id <= last_id:
             self.end()
 
     def end(self) -> None:

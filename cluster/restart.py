@@ -17,6 +17,7 @@ from cluster.storage.frames import NoteFrame, OutputFrame, TickFrame
 from cluster.storage.segments import Recovery
 from features.engine import EngineSpec, Step, SymbolEngine
 from features.errors import DataError, SnapshotError
+from features.ticks import NO_ID, Kind, Ticks
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def _keep_order(recovery: Recovery, order: EventOrder) -> None:
         sequence = segments.read_header(recovery.segments[0]).first_sequence
     for frame in segments.replay(recovery, sequence):
         if isinstance(frame, TickFrame):
-            order.resume(frame.counters)
+            _resume(order, frame)
         elif isinstance(frame, NoteFrame):
             order.resume_notes(frame.notes)
 
@@ -119,10 +120,28 @@ def _replay(recovery: Recovery, found: Restored) -> Restored:
 
 def _replay_ticks(found: Restored, frame: TickFrame) -> None:
     step = found.engine.update(frame.ticks)
-    found.order.resume(frame.counters)
+    _resume(found.order, frame)
     found.next_sequence = frame.sequence + len(frame.ticks)
     found.replayed += len(frame.ticks)
     found.received_ns = int(frame.ticks.received_ns[-1]) if len(frame.ticks) else found.received_ns
     if len(step.bars):
         found.steps = [step]
         found.unlogged.append((found.next_sequence - 1, step))
+
+
+def _resume(order: EventOrder, frame: TickFrame) -> None:
+    """Let the order go on after a batch; one that came from the lake carries no counters."""
+    order.resume(frame.counters if any(frame.counters) else _counted(order.counters(), frame.ticks))
+
+
+def _counted(counters: tuple[int, ...], ticks: Ticks) -> tuple[int, ...]:
+    """The counters of an order after these ticks were fed on, by what the ticks themselves say."""
+    first_id, last_id, newest_ns, seen, *others = counters
+    trades = ticks[ticks.kind == Kind.TRADE]
+    if not len(trades):
+        return counters
+    ids = trades.trade_id[trades.trade_id != NO_ID].tolist()
+    if ids:
+        first_id = ids[0] if first_id == NO_ID else first_id
+        last_id = max(last_id, *ids)
+    return (first_id, last_id, max(newest_ns, int(trades.ts_ns.max())), seen + len(trades), *others)

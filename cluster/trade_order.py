@@ -183,7 +183,10 @@ class TradeOrder:
         self._book.give_up(hole.first_id, hole.last_id)
         after = self._ahead[hole.last_id + 1]
         self.last_id = hole.last_id
-        return [Gap(hole.first_id, hole.last_id, after.ts_ns, after.received_ns), *self._release()]
+        fed = [Gap(hole.first_id, hole.last_id, after.ts_ns, after.received_ns), *self._release()]
+        if not self._ahead:
+            self._book.end()
+        return fed
 
     def repair(self, trades: Sequence[Trade]) -> list[Trade]:
         """Of trades fetched later, those that were given up and are still missing: to be stored."""
@@ -346,11 +349,9 @@ class TradeOrder:
             else:
                 self._book.fed_from_socket()
         self._ahead_ids.remove_to(self.last_id)
-        if ahead:
-            self._book.reached(self.last_id, self._ahead_ids.first - 1)
-        else:
+        if not ahead:
             self._jumps.clear()
-            self._book.reached(self.last_id, None)
+        self._book.reached(self.last_id)
         return fed
 
     def _begin_connection(self, at_ns: int) -> None:

@@ -1,8 +1,13 @@
-"""Benchmark 2: from the websocket to the engine, in one process without Ray.
+"""Benchmark 2: from the websocket to the engine, in one process without Ray, and what the tick log costs.
 
 The local exchange runs as its own process and sends as fast as it is read. The last rows of the first
 table take one piece of the path away after the other, down to frames that are read and dropped.
-The second table times the same pieces alone, on frames kept in memory.
+
+The second table is about durability: the same path with the log and without it, at full speed, where
+messages come in large batches, and at a steady 2,000 a second, where nearly every message is a batch of its
+own, is written by itself and costs most. The log syncs once a second from a thread, as a symbol's actor
+does, and writes bars and forecasts too, one bar for 8 ticks. Checkpoints are not part of it: what one takes
+is in the notes. The last table times the pieces alone (tests/bench/tick_pieces.py).
 """
 
 from __future__ import annotations
@@ -13,23 +18,25 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cluster import venues
-from cluster.exchange_process import Exchange
+from cluster.exchange_process import Exchange, end
 from cluster.exchange_process import start as start_exchange
 from cluster.feed import Feed
 from cluster.feed_policy import FeedPolicy
-from cluster.ingest import Ingest
+from cluster.ingest import Ingest, Journal
+from cluster.storage.tick_log import TickLog
+from cluster.trade_order import TradeOrder
 from cluster.venues.base import Event, Trade
-from features.bars import BarBuilder, BarSpec
 from features.engine import EngineSpec, SymbolEngine
-from features.ticks import TickBuffer, Ticks
-from tests.bench import sources
+from tests.bench import journals, sources, tick_pieces
+from tests.bench.journals import NoEngine, Nothing
 from tests.bench.suite import Benchmark, Case, Column, Effort, Sample, Table
+from tests.bench.tick_pieces import SYMBOL, VENUE_OPTIONS
 
 _SYMBOL = "BENCH"
 _OPTIONS = {"quotes": False, "verbatim_symbols": True, "microseconds": True}
@@ -195,67 +202,6 @@ async def _bare(parse: bool, url: str, symbol: str, watch: _Stopwatch) -> None:
                 kept.append((data.T, data.t, data.p, data.q))
             done = watch.saw(1)
         connection.transport.abort()  # the exchange would go on sending while we say goodbye
-
-
-# The pieces alone
-
-
-def _pieces(effort: Effort) -> Sample:
-    """Microseconds a message of each piece, on frames in memory, in batches of 1 and of 500."""
-    n = effort.pick(100_000, 10_000)
-    made = sources.ticks(n)
-    frames = _frames(made)
-    sample = Sample()
-    if why := sources.no_real_file():
-        sample.notes.append(f"real trades skipped: {why}")
-    _load_kernels()
-    parse = venues.get("binance", **_OPTIONS).parse
-    now_ns = time.time_ns()
-    began = time.perf_counter_ns()
-    events = [parse(frame, now_ns)[0] for frame in frames]
-    sample.add("parse a frame", one=_us(began, n), many=_us(began, n))
-    for size, metric in ((1, "one"), (500, "many")):
-        batches = [events[i : i + size] for i in range(0, n, size)]
-        cuts = [made[i : i + size] for i in range(0, n, size)]
-        nothing: Any = _NoEngine()
-        ingest = Ingest(nothing, _SYMBOL, venues.get("binance", **_OPTIONS).facts.trade_ids)
-        sample.add("ingest: continuity, clock, tick buffer", **{metric: _time(batches, ingest.feed, n)})
-        bars = _time(cuts, BarBuilder(BarSpec.parse("time:1s")).update, n)
-        sample.add("bars", **{metric: bars})
-        whole = _time(cuts, SymbolEngine(EngineSpec(_SYMBOL)).update, n)
-        sample.add("features, models, ledger (8 ticks a bar)", **{metric: whole - bars})
-        buffer = TickBuffer()
-        sample.add("of ingest: the tick buffer alone", **{metric: _time(batches, partial(_fill, buffer), n)})
-    return sample
-
-
-def _load_kernels() -> None:
-    """So that no timed part reads them from numba's cache."""
-    SymbolEngine(EngineSpec(_SYMBOL)).update(sources.ticks(2_000))
-
-
-def _fill(buffer: TickBuffer, events: list[Any]) -> None:
-    for event in events:
-        buffer.trade(event.ts_ns, event.received_ns, event.trade_id, event.price, event.size, event.side)
-    buffer.take()
-
-
-def _frames(made: Ticks) -> list[bytes]:
-    from cluster.exchange import wire
-
-    texts = wire.trade_texts(_SYMBOL, made, wire.MICROSECOND_NS)
-    return [text.encode() for text in wire.wrap(f"{_SYMBOL.lower()}@trade", texts)]
-
-
-def _time(items: list[Any], work: Callable[[Any], Any], n: int) -> float:
-    began = time.perf_counter_ns()
-    for item in items:
-        work(item)
-    return _us(began, n)
-
-
-def _us(began_ns: int, n: int) -> float:
-    return (time.perf_counter_ns() - began_ns) / n / 1e3
 
 
 _MADE = (

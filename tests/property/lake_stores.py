@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -120,6 +121,12 @@ def dying(below: MemoryStore, after: int) -> StepStore:
             raise Killed
 
     return StepStore(below, step)
+
+
+def random_schedule(seed: int, parties: int) -> list[int]:
+    """Whose turn it is, in runs of any length."""
+    draw = random.Random(seed)
+    return [party for _ in range(150) for party in [draw.randrange(parties)] * draw.choice([1, 1, 2, 3, 9])]
 
 
 class Turns:

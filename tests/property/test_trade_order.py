@@ -1,4 +1,4 @@
-"""Whatever a connection does to a stream, and however REST gives it back: each trade goes out once, in order."""
+"""Whatever a connection does and however REST gives it back, each trade goes out once and in order."""
 
 from __future__ import annotations
 
@@ -103,7 +103,9 @@ class Stream:
         self.said = set()
 
     def rest(self, first_id: int, size: int) -> list[Trade]:
-        return [trade(i) for i in range(max(first_id, self.first_id), min(first_id + size, self.published + 1))]
+        return [
+            trade(i) for i in range(max(first_id, self.first_id), min(first_id + size, self.published + 1))
+        ]
 
     def fill(self, size: int, skip: int = 0) -> None:
         self.flush()

@@ -138,14 +138,15 @@ def test_a_put_makes_its_folder_again_when_another_process_removes_it(
 
     def make_and_lose(folder: Path) -> None:
         make(folder)
-        calls.append(folder)
-        if len(calls) <= 2:
-            folder.rmdir()
+        if folder == root / "t":
+            calls.append(folder)
+            if len(calls) <= 2:
+                folder.rmdir()
 
     monkeypatch.setattr(folder_store, "_make_folder", make_and_lose)
     store.put("t/a", b"1")
     assert store.get("t/a") == b"1"
-    assert calls[-1] == root / "t"
+    assert len(calls) == 3
 
 
 def test_a_reader_never_sees_parts_of_two_objects(store: ObjectStore) -> None:
