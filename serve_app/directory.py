@@ -22,6 +22,15 @@ class SymbolDirectory(Protocol):
     async def symbols(self) -> Mapping[str, Mapping[str, Any]]:
         """What the supervisor says of every watched symbol. Raises SupervisorUnreachable."""
 
+    async def status(self) -> Mapping[str, Mapping[str, Any]]:
+        """What every watched symbol's actor last said of itself, and its state as the supervisor judges it.
+
+        Raises SupervisorUnreachable.
+        """
+
+    async def nodes(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the agent of every node says, by the node's id. Raises SupervisorUnreachable."""
+
     async def ask(self, symbol: str, method: str, *arguments: Any) -> Any:
         """Call a method of a symbol's actor. Raises Recovering when the actor can't answer now."""
 
@@ -40,10 +49,15 @@ class RayDirectory:
         self._handles: dict[str, Any] = {}
 
     async def symbols(self) -> Mapping[str, Mapping[str, Any]]:
-        try:
-            answer: Mapping[str, Mapping[str, Any]] = await self._call(names.SUPERVISOR, "symbols", ())
-        except _NoAnswer as error:
-            raise SupervisorUnreachable(RETRY_AFTER_S, str(error)) from error
+        answer: Mapping[str, Mapping[str, Any]] = await self._ask_supervisor("symbols")
+        return answer
+
+    async def status(self) -> Mapping[str, Mapping[str, Any]]:
+        answer: Mapping[str, Mapping[str, Any]] = await self._ask_supervisor("status")
+        return answer
+
+    async def nodes(self) -> Mapping[str, Mapping[str, Any]]:
+        answer: Mapping[str, Mapping[str, Any]] = (await self._ask_supervisor("nodes"))["nodes"]
         return answer
 
     async def ask(self, symbol: str, method: str, *arguments: Any) -> Any:
@@ -51,6 +65,12 @@ class RayDirectory:
             return await self._call(names.symbol_actor(symbol), method, arguments)
         except _NoAnswer as error:
             raise Recovering(symbol, RETRY_AFTER_S, str(error)) from error
+
+    async def _ask_supervisor(self, method: str) -> Any:
+        try:
+            return await self._call(names.SUPERVISOR, method, ())
+        except _NoAnswer as error:
+            raise SupervisorUnreachable(RETRY_AFTER_S, str(error)) from error
 
     async def _call(self, name: str, method: str, arguments: tuple[Any, ...]) -> Any:
         try:

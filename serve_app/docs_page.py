@@ -139,7 +139,9 @@ def _table(caption: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) ->
 
 
 def _json(value: Any) -> str:
-    return f'<pre tabindex="0">{escape(json.dumps(value, indent=2))}</pre>'
+    # Text is an answer that is no JSON.
+    shown = value if isinstance(value, str) else json.dumps(value, indent=2)
+    return f'<pre tabindex="0">{escape(shown)}</pre>'
 
 
 def _code(text: str) -> str:

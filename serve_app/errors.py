@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from features.errors import TickcastError
 
+RECOVERING = "recovering"
+"""State of a symbol that says itself that it is not back yet, whatever the supervisor last saw."""
+
 
 class InvalidRequest(TickcastError):
     """A part of the request can't be used. `field` names it, as in "query.horizon"."""
@@ -25,7 +28,8 @@ class InvalidRequest(TickcastError):
 class Recovering(TickcastError):
     """A watched symbol can't answer now; `retry_after_s` says when to ask again.
 
-    `state` is what the supervisor says of the symbol, "" where it was not asked.
+    `state` is what the supervisor says of the symbol, "" where it was not asked; `RECOVERING` where the
+    symbol's actor answers and says so.
     """
 
     def __init__(self, symbol: str, retry_after_s: float, reason: str = "", state: str = "") -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.durations import parse_ns
-from features.errors import NotWarm, SpecError, UnknownHorizon
+from features.errors import NotWarm, SpecError, TickcastError, UnknownHorizon
+from serve_app.errors import RECOVERING, Recovering
 
 _LONGEST_HORIZON = 16
 
@@ -29,6 +30,8 @@ class ForecastSet:
     """Every horizon that is forecast once the symbol is ready."""
     reason: str
     retry_after_s: float
+    recovering: bool
+    """It is not ready because it has to catch up after a restart, not because it has seen too little."""
 
     @classmethod
     def read(cls, answer: Mapping[str, Any], horizons: Sequence[str]) -> ForecastSet:
@@ -41,19 +44,20 @@ class ForecastSet:
             horizons=tuple(horizons) or tuple(ready),
             reason=answer["reason"] or "no forecast has been made yet",
             retry_after_s=answer["retry_after_s"],
+            recovering=not answer["ready"] and answer["recovering"],
         )
 
     def one(self, horizon: str, now_ns: int) -> bytes:
-        """The forecast at one horizon as a JSON object. Raises UnknownHorizon or NotWarm."""
+        """The forecast at one horizon as a JSON object. Raises UnknownHorizon, NotWarm or Recovering."""
         head = self.heads.get(horizon)
         if head is None:
             head = self._head_of_same_length(horizon)
         return head + self._tail(now_ns)
 
     def all(self, now_ns: int) -> list[bytes]:
-        """The forecasts at all horizons, each a JSON object. Raises NotWarm."""
+        """The forecasts at all horizons, each a JSON object. Raises NotWarm or Recovering."""
         if not self.heads:
-            raise NotWarm(self.symbol, self.retry_after_s, self.reason)
+            raise self._refusal()
         tail = self._tail(now_ns)
         return [head + tail for head in self.heads.values()]
 
@@ -68,8 +72,14 @@ class ForecastSet:
             if name == horizon or (asked_ns and asked_ns == _length_ns(name)):
                 if name in self.heads:
                     return self.heads[name]
-                raise NotWarm(self.symbol, self.retry_after_s, self.reason)
+                raise self._refusal()
         raise UnknownHorizon(horizon, self.horizons)
+
+    def _refusal(self) -> TickcastError:
+        """Why there is no forecast."""
+        if self.recovering:
+            return Recovering(self.symbol, self.retry_after_s, self.reason, RECOVERING)
+        return NotWarm(self.symbol, self.retry_after_s, self.reason)
 
 
 def _length_ns(horizon: str) -> int:

@@ -95,9 +95,9 @@ RECOVERING = Kind(
     "recovering",
     503,
     "The symbol can't answer now",
-    "Its actor is restarting or can't be reached. It resumes where it stopped. "
-    "Ask again after `retry_after_s` seconds.",
-    "BTCUSDT can't answer now: its actor is restarting; ask again in 1 s",
+    "Its actor restarts, can't be reached, or restores its state and catches up with what it missed. "
+    "It resumes where it stopped. Ask again after `retry_after_s` seconds; the others are answered.",
+    "BTCUSDT can't answer now: its state is being restored; ask again in 1 s",
     {"symbol": "BTCUSDT", "state": "recovering", "retry_after_s": 1.0},
 )
 SUPERVISOR_UNREACHABLE = Kind(

@@ -25,6 +25,19 @@ class JsonBytes(Response):
         self.raw_headers = [_JSON, (b"content-length", b"%d" % len(body)), *_ALWAYS]
 
 
+class MetricsBytes(Response):
+    """Metrics in Prometheus' text format."""
+
+    media_type = "text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(self, body: bytes, status_code: int = 200) -> None:
+        self.status_code = status_code
+        self.background = None
+        self.body = body
+        kind = (b"content-type", self.media_type.encode())
+        self.raw_headers = [kind, (b"content-length", b"%d" % len(body)), *_ALWAYS]
+
+
 class ProblemBytes(Response):
     """An RFC 9457 problem that is encoded already."""
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from features.errors import NotWarm, TickcastError
+from serve_app.continuity import read_continuity
 from serve_app.errors import InvalidRequest, Recovering, SupervisorUnreachable
 from serve_app.forecast_set import ForecastSet
+from serve_app.metrics import Metrics
 from serve_app.shared_calls import SharedCalls
 from serve_app.subscriptions import Subscriptions
 from serve_app.symbol_list import SymbolList
@@ -69,6 +71,7 @@ class ForecastRouter:
         self._list = SymbolList(directory.symbols, now_s)
         self._calls: SharedCalls[Any] = SharedCalls()
         self._subscriptions = Subscriptions(directory, self._read_forecasts, now_s)
+        self._metrics = Metrics(directory, clock_ns, now_s)
 
     async def forecast(self, symbol: str, horizon: str) -> bytes:
         """One forecast as a JSON object. Raises UnknownHorizon too."""
@@ -118,6 +121,16 @@ class ForecastRouter:
         answer: bytes = await self._share(name, "scores", _encode)
         return answer
 
+    async def continuity(self, symbol: str) -> bytes:
+        """What was seen of a symbol's trades and what is missing, as a JSON object."""
+        name = self._list.find(symbol) or await self._resolve(symbol)
+        answer: bytes = await self._share(name, "continuity", self._read_continuity)
+        return answer
+
+    async def metrics(self) -> bytes:
+        """Metrics of all symbols and nodes in Prometheus' text format. Raises SupervisorUnreachable."""
+        return await self._metrics.text()
+
     async def symbols(self) -> Mapping[str, Mapping[str, Any]]:
         """What the supervisor said of every watched symbol, a few seconds ago at most."""
         return await self._list.entries()
@@ -149,13 +162,14 @@ class ForecastRouter:
 
     async def _ask(self, name: str, method: str, prepare: Callable[[str, Any], Any]) -> Any:
         try:
-            return prepare(name, await self._directory.ask(name, method))
+            answer = await self._directory.ask(name, method)
         except Recovering as error:
             entry = self._list.entry(name)
             state, reason = entry.get("state", ""), entry.get("reason", "") or error.reason
             if state == "starting":
                 raise NotWarm(name, error.retry_after_s, reason) from error
             raise Recovering(name, error.retry_after_s, reason, state) from error
+        return prepare(name, answer)
 
     async def _forecasts(self, symbol: str) -> ForecastSet:
         name = self._list.find(symbol) or await self._resolve(symbol)
@@ -173,6 +187,9 @@ class ForecastRouter:
 
     def _read_forecasts(self, name: str, answer: Mapping[str, Any]) -> ForecastSet:
         return ForecastSet.read(answer, self._list.entry(name).get("horizons", ()))
+
+    def _read_continuity(self, name: str, answer: Mapping[str, Any]) -> bytes:
+        return msgspec.json.encode(read_continuity(name, answer, self._clock_ns()))
 
 
 def _collect(

@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from serve_app import problems, schemas
+from serve_app.continuity import ContinuityAnswer
 from serve_app.direct_route import DirectRoute
 from serve_app.limited_route import LimitedRoute
 from serve_app.problems import Kind, Problem, printable, problem_of
-from serve_app.responses import JsonBytes
+from serve_app.responses import JsonBytes, MetricsBytes
 from serve_app.router import SYMBOL_PATTERN, ForecastRouter, Refusal
 
 MOST_BODY_BYTES = 64 * 1024
@@ -41,11 +42,12 @@ Horizon = Annotated[
 
 
 def add_routes(app: FastAPI, router: ForecastRouter) -> None:
-    """Add every route that answers with JSON."""
+    """Add every route for programs."""
     _add_forecast_route(app, router)
     _add_batch_route(app, router)
     _add_symbol_routes(app, router)
     _add_health_routes(app, router)
+    _add_metrics_route(app, router)
 
 
 def _add_forecast_route(app: FastAPI, router: ForecastRouter) -> None:
@@ -137,9 +139,14 @@ def _add_symbol_routes(app: FastAPI, router: ForecastRouter) -> None:
         """How every model did against the naive forecast, over its lifetime and recently."""
         return JsonBytes(await router.scores(symbol))
 
+    async def continuity(symbol: Symbol) -> Response:
+        """What was seen of the symbol's trades, what is missing, and how its ticks are stored."""
+        return JsonBytes(await router.continuity(symbol))
+
     for path, endpoint, answer, summary in (
         ("/v1/features/{symbol:path}", features, schemas.FeaturesAnswer, "Features of one symbol"),
         ("/v1/scores/{symbol:path}", scores, schemas.ScoresAnswer, "Scores of one symbol"),
+        ("/v1/continuity/{symbol:path}", continuity, ContinuityAnswer, "Continuity of one symbol"),
     ):
         documented = _answers(answer, {"example": _example(answer)}, *_READS_SYMBOL, problems.NOT_WARM)
         app.router.routes.append(
@@ -180,6 +187,23 @@ def _add_health_routes(app: FastAPI, router: ForecastRouter) -> None:
         return problem.response("/readyz")
 
 
+def _add_metrics_route(app: FastAPI, router: ForecastRouter) -> None:
+    kinds = (problems.SUPERVISOR_UNREACHABLE, problems.INTERNAL_ERROR)
+    text = {"schema": {"type": "string"}, "examples": _named({"one metric": schemas.METRICS_EXAMPLE})}
+    answer = {"description": "The answer", "content": {MetricsBytes.media_type: text}}
+
+    @app.get(
+        "/metrics",
+        summary="Metrics for Prometheus",
+        tags=["health"],
+        response_class=MetricsBytes,
+        responses={200: answer, **_problems(*kinds)},
+    )
+    async def metrics() -> Response:
+        """Counters and states of all symbols and nodes, at most a second old. The unknown is left out."""
+        return MetricsBytes(await router.metrics())
+
+
 def _told(refusal: Refusal) -> dict[str, Any]:
     symbol = printable(refusal.symbol)
     told = problem_of(refusal.error).as_dict(f"/v1/forecasts/{symbol}") | {"symbol": symbol}
@@ -194,13 +218,17 @@ def _example(model: type[BaseModel]) -> Any:
 
 def _answers(model: Any, examples: dict[str, Any], *kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route: what it answers with, and every problem that it can tell of."""
-    documented: dict[int | str, dict[str, Any]] = {
-        200: {
-            "model": model,
-            "description": "The answer",
-            "content": {"application/json": {"examples": _named(examples)}},
-        }
+    answer = {
+        "model": model,
+        "description": "The answer",
+        "content": {"application/json": {"examples": _named(examples)}},
     }
+    return {200: answer, **_problems(*kinds)}
+
+
+def _problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """The problems of a route, by status."""
+    documented: dict[int | str, dict[str, Any]] = {}
     for status in sorted({kind.status for kind in kinds}):
         same = [kind for kind in kinds if kind.status == status]
         documented[status] = {

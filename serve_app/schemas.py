@@ -42,6 +42,11 @@ _TEN_SECONDS = FORECAST_EXAMPLE | {
     "upper": 78153.2,
     "p_up": 0.506,
 }
+METRICS_EXAMPLE = """\
+# HELP tickcast_trades_seen_total Different trades taken in or stored.
+# TYPE tickcast_trades_seen_total counter
+tickcast_trades_seen_total{symbol="BTCUSDT"} 1841220.0
+"""
 _MEASURES_EXAMPLE: dict[str, Any] = {
     "weight": 8421.0,
     "sample": 8421.0,
@@ -66,23 +71,23 @@ _MEASURES_EXAMPLE: dict[str, Any] = {
 }
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
     """Answers may grow members in a later version; programs should pass over those they don't know."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class SymbolEntry(_Answer):
+class SymbolEntry(Answer):
     """What the supervisor says of one symbol."""
 
     symbol: str = Field(description="Name of the symbol, as all routes take it.")
-    state: Literal["starting", "live", "recovering", "failed", "stopping"]
+    state: Literal["starting", "live", "recovering", "failed"]
     horizons: list[str] = Field(description="Horizons that are forecast, shortest first.")
     venue: str = Field(description="Where its trades and quotes come from.")
     reason: str = Field("", description="Why the state is not live; empty when it is.")
 
 
-class SymbolsAnswer(_Answer):
+class SymbolsAnswer(Answer):
     """All watched symbols, in alphabetical order."""
 
     symbols: list[SymbolEntry]
@@ -103,7 +108,7 @@ class SymbolsAnswer(_Answer):
     )
 
 
-class Forecast(_Answer):
+class Forecast(Answer):
     """What one symbol's price is expected to be when one horizon has passed.
 
     Prices are in the quote currency of the symbol and stand for the mid of the best bid and ask where
@@ -134,7 +139,7 @@ class Forecast(_Answer):
     model_config = ConfigDict(json_schema_extra={"example": FORECAST_EXAMPLE})
 
 
-class SymbolForecasts(_Answer):
+class SymbolForecasts(Answer):
     """The forecasts of one symbol at all its horizons."""
 
     symbol: str
@@ -159,7 +164,7 @@ class BatchRequest(BaseModel):
     )
 
 
-class ProblemAnswer(_Answer):
+class ProblemAnswer(Answer):
     """Problem details after RFC 9457; which further members there are depends on `type`."""
 
     type: str = Field(description="Kind of problem, stable; its address explains it.")
@@ -169,7 +174,7 @@ class ProblemAnswer(_Answer):
     instance: str = Field(description="Path that was asked for.")
 
 
-class BatchAnswer(_Answer):
+class BatchAnswer(Answer):
     """What could be answered, and why the rest could not."""
 
     forecasts: list[Forecast] = Field(description="In the order of the symbols and horizons asked for.")
@@ -197,7 +202,7 @@ class BatchAnswer(_Answer):
     )
 
 
-class FeaturesAnswer(_Answer):
+class FeaturesAnswer(Answer):
     """The newest value of every feature of a symbol."""
 
     symbol: str
@@ -218,7 +223,7 @@ class FeaturesAnswer(_Answer):
     )
 
 
-class Measures(_Answer):
+class Measures(Answer):
     """Scores over one set of answered forecasts; null where there is nothing to tell yet."""
 
     weight: float | None = Field(description="Sum of the weights; the count on the lifetime track.")
@@ -231,7 +236,7 @@ class Measures(_Answer):
     coverage: float | None = Field(description="Share of outcomes inside the interval, 0 to 1.")
 
 
-class ModelScore(_Answer):
+class ModelScore(Answer):
     """How one model did at one horizon. All measures: docs/scores.md."""
 
     model: str
@@ -242,7 +247,7 @@ class ModelScore(_Answer):
     recent: Measures
 
 
-class ScoresAnswer(_Answer):
+class ScoresAnswer(Answer):
     """The scores of all models of a symbol against the naive forecast, no change."""
 
     symbol: str
@@ -273,14 +278,14 @@ class ScoresAnswer(_Answer):
     )
 
 
-class Health(_Answer):
+class Health(Answer):
     """The process is alive."""
 
     status: Literal["ok"]
     model_config = ConfigDict(json_schema_extra={"example": {"status": "ok"}})
 
 
-class NotLive(_Answer):
+class NotLive(Answer):
     """A symbol that can't be asked yet."""
 
     symbol: str
@@ -288,7 +293,7 @@ class NotLive(_Answer):
     reason: str
 
 
-class Ready(_Answer):
+class Ready(Answer):
     """At least one symbol can be asked."""
 
     status: Literal["ready"]

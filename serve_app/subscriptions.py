@@ -41,8 +41,9 @@ class Subscriptions:
     """Follows symbols on demand. For one event loop.
 
     `newest` never waits. It knows nothing while a symbol's first forecasts are on their way, while the
-    symbol is not warm, and from the moment its actor is found dead, restarting or silent: then whoever
-    asked goes to the actor itself and gets its reasons.
+    symbol is not ready, and from the moment its actor is found dead, restarting or silent: then whoever
+    asked goes to the actor itself and gets its reasons, or its answer once it is ready: an actor that is
+    ready again with the forecasts of before is asked itself for `POLL_S` at most.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class Subscriptions:
             with contextlib.suppress(TickcastError):
                 while self._now_s() - followed.used_s < UNUSED_S:
                     answer = await self._directory.ask(symbol, "next_forecasts", sequence, POLL_S)
-                    if answer["sequence"] != sequence:
+                    # A symbol that was catching up is ready without a newer forecast than before.
+                    if answer["sequence"] != sequence or followed.newest is None:
                         followed.newest = self._read(symbol, answer) if answer["ready"] else None
                     sequence = answer["sequence"]
         finally:

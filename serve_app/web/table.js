@@ -13,7 +13,7 @@ const HORIZON_CELLS = [
   ["covered", "Covered"],
   ["scored", "Scored"],
 ];
-const WAITING = new Set(["starting", "recovering", "stopping", "not warm"]);
+const WAITING = new Set(["starting", "recovering", "not warm"]);
 
 export class ForecastTable {
   constructor(table) {

@@ -8,6 +8,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from cluster.latency import LatencyHistogram
+from cluster.trade_order import TradeOrder
+from cluster.venues.base import Trade
+
 RECEIVED_NS = 1_769_904_000_000_000_000
 
 
@@ -23,6 +27,14 @@ class FakeDirectory:
         self.unreachable: Exception | None = None
         self.pushed: dict[str, Any] = {}
         self.pushing = asyncio.Event()
+        self.in_vain: set[str] = set()
+        """Symbols whose polls end without newer forecasts."""
+        self.said: dict[str, dict[str, Any]] = {}
+        """What `status` answers."""
+        self.agents: dict[str, dict[str, Any]] = {}
+        """What `nodes` answers."""
+        self.agents_unreachable: Exception | None = None
+        self.scrapes = 0
         self.gate = asyncio.Event()
         self.gate.set()
         for symbol in symbols:
@@ -46,6 +58,7 @@ class FakeDirectory:
             "scores": [score("experts", horizon) for horizon in horizons],
             "weights": {horizon: {"naive": 0.6, "ridge": 0.4} for horizon in horizons},
         }
+        self.answers[symbol, "continuity"] = {"symbol": symbol, **stream_report(symbol)}
 
     async def symbols(self) -> Mapping[str, Mapping[str, Any]]:
         self.looks += 1
@@ -53,6 +66,19 @@ class FakeDirectory:
         if self.unreachable:
             raise self.unreachable
         return self.entries
+
+    async def status(self) -> Mapping[str, Mapping[str, Any]]:
+        self.scrapes += 1
+        await self.gate.wait()
+        if self.unreachable:
+            raise self.unreachable
+        return self.said
+
+    async def nodes(self) -> Mapping[str, Mapping[str, Any]]:
+        await asyncio.sleep(0)
+        if self.agents_unreachable:
+            raise self.agents_unreachable
+        return self.agents
 
     async def ask(self, symbol: str, method: str, *arguments: Any) -> Any:
         self.asked[symbol, method] += 1
@@ -66,23 +92,32 @@ class FakeDirectory:
         return answer
 
     async def _next_forecasts(self, symbol: str, after: int, timeout_s: float) -> Any:
-        """Nothing new comes unless `pushed` is set: then what it holds, or the error that it is."""
+        """Nothing new comes unless `pushed` is set: then what it holds, or the error that it is.
+
+        A poll ends in vain, with what is pushed though it is known, where `in_vain` has the symbol.
+        """
         await self.pushing.wait()
         answer = self.pushed.get(symbol)
         if isinstance(answer, Exception):
             raise answer
-        while answer is None or answer["sequence"] <= after:
+        while answer is None or (answer["sequence"] <= after and symbol not in self.in_vain):
             self.pushing.clear()
             await self.pushing.wait()
             answer = self.pushed.get(symbol)
             if isinstance(answer, Exception):
                 raise answer
+        self.in_vain.discard(symbol)
         return answer
 
     def push(self, symbol: str, answer: Any) -> None:
         """Let the actor of a symbol have newer forecasts, or fail those who wait for them."""
         self.pushed[symbol] = answer
         self.pushing.set()
+
+    def end_poll(self, symbol: str, answer: Any) -> None:
+        """Let the time of a poll be up: it gets what the actor has by then."""
+        self.in_vain.add(symbol)
+        self.push(symbol, answer)
 
 
 def forecast(symbol: str, horizon: str, price: float = 101.25) -> dict[str, Any]:
@@ -111,6 +146,7 @@ def forecasts_answer(symbol: str, horizons: list[str]) -> dict[str, Any]:
     return {
         "symbol": symbol,
         "ready": True,
+        "recovering": False,
         "reason": "",
         "retry_after_s": 0.0,
         "received_ns": RECEIVED_NS,
@@ -122,6 +158,65 @@ def forecasts_answer(symbol: str, horizons: list[str]) -> dict[str, Any]:
 def not_ready_answer(symbol: str, reason: str, retry_after_s: float) -> dict[str, Any]:
     answer = forecasts_answer(symbol, [])
     return answer | {"ready": False, "reason": reason, "retry_after_s": retry_after_s, "received_ns": 0}
+
+
+def recovering_answer(symbol: str, reason: str) -> dict[str, Any]:
+    """An actor that was killed and has to catch up: its forecasts of before are restored, but old."""
+    answer = forecasts_answer(symbol, ["10s", "60s"])
+    return answer | {"ready": False, "recovering": True, "reason": reason, "retry_after_s": 1.0}
+
+
+def trade(symbol: str, trade_id: int) -> Trade:
+    return Trade(symbol, RECEIVED_NS, RECEIVED_NS, trade_id, 101.25, 1.0, 1)
+
+
+def stream_report(symbol: str) -> dict[str, Any]:
+    """Trades 100 to 109 with 102 said twice and 104 to 106 lost for good, as a symbol's stream reports it."""
+    order = TradeOrder(symbol, hold_limit=100)
+    for trade_id in (100, 101, 102, 102, 103, 107, 108, 109):
+        order.accept([trade(symbol, trade_id)])
+    order.give_up()
+    return {
+        "continuity": order.report() | {"recovering": "", "worst_lateness_s": 0.25},
+        "storage": {
+            "epoch": 1_769_896_800_123,
+            "next_sequence": 7,
+            "log_bytes": 4096,
+            "checkpoint_ns": RECEIVED_NS - 2_000_000_000,
+            "replayed": 3,
+            "problem": "",
+            "problems": [],
+        },
+    }
+
+
+def actor_status(symbol: str) -> dict[str, Any]:
+    """What the supervisor says of a symbol that is live."""
+    latency = LatencyHistogram()
+    latency.add(1_000_000)
+    return {
+        "state": "live",
+        "reason": "",
+        "replaced": 2,
+        "symbol": symbol,
+        "opened": True,
+        "events": {"trades": 7, "bars": 4},
+        "tick_to_forecast": latency.report(),
+        **stream_report(symbol),
+    }
+
+
+def agent_status() -> dict[str, Any]:
+    """What the agent of a node says while all is well."""
+    return {
+        "lake": "file:///lake",
+        "segments": 12,
+        "waiting": 2,
+        "waiting_bytes": 8192,
+        "failing_since_ns": None,
+        "problem": "",
+        "damaged": [],
+    }
 
 
 def score(model: str, horizon: str) -> dict[str, Any]:

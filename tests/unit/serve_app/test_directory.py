@@ -120,3 +120,16 @@ async def test_the_supervisor_is_unreachable_in_its_own_words() -> None:
         await RayDirectory(1.0, Cluster().look_up).symbols()
     cluster = Cluster(supervisor=Actor(lambda: {"A": {"state": "live"}}))
     assert await RayDirectory(1.0, cluster.look_up).symbols() == {"A": {"state": "live"}}
+
+
+async def test_the_supervisor_is_asked_what_it_knows_of_actors_and_nodes() -> None:
+    supervisor = Actor(lambda: {"supervisor_pid": 1, "nodes": {"ab": {"waiting": 0}}})
+    directory = RayDirectory(1.0, Cluster(supervisor=supervisor).look_up)
+    assert await directory.nodes() == {"ab": {"waiting": 0}}
+    supervisor.play = lambda: {"A": {"state": "live"}}
+    assert await directory.status() == {"A": {"state": "live"}}
+    assert supervisor.calls == [("nodes", ()), ("status", ())]
+    supervisor.play = unavailable
+    for ask in (directory.nodes, directory.status):
+        with pytest.raises(SupervisorUnreachable, match="restarting"):
+            await ask()

@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import NotWarm, UnknownHorizon
+from serve_app.errors import Recovering
 from serve_app.forecast_set import ForecastSet
-from tests.unit.serve_app.fake_directory import RECEIVED_NS, forecast, forecasts_answer, not_ready_answer
+from tests.unit.serve_app.fake_directory import (
+    RECEIVED_NS,
+    forecast,
+    forecasts_answer,
+    not_ready_answer,
+    recovering_answer,
+)
 
 READY = ForecastSet.read(forecasts_answer("BTCUSDT", ["10s", "60s"]), ["10s", "60s"])
 
@@ -51,6 +58,16 @@ def test_a_symbol_that_is_not_ready_says_when_to_ask_again() -> None:
         with pytest.raises(NotWarm, match="41 of 60 bars seen") as refused:
             ask()
         assert refused.value.retry_after_s == 19.0
+
+
+def test_a_symbol_that_catches_up_says_so_and_its_old_forecasts_are_not_told() -> None:
+    forecasts = ForecastSet.read(recovering_answer("A", "trades 5 to 9 are missing"), ["10s"])
+    for ask in (lambda: forecasts.one("10s", RECEIVED_NS), lambda: forecasts.all(RECEIVED_NS)):
+        with pytest.raises(Recovering, match="trades 5 to 9 are missing") as refused:
+            ask()
+        assert (refused.value.state, refused.value.retry_after_s) == ("recovering", 1.0)
+    with pytest.raises(UnknownHorizon):
+        forecasts.one("5m", RECEIVED_NS)
 
 
 def test_a_wrong_horizon_is_refused_before_the_symbol_is_ready() -> None:

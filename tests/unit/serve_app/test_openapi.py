@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from fastapi.openapi.models import OpenAPI
 
+from cluster.policies import SymbolState
 from serve_app import problems
 
 
@@ -39,8 +40,10 @@ def test_it_is_an_openapi_document_with_every_route(document: dict[str, Any]) ->
         ("POST", "/v1/forecasts"),
         ("GET", "/v1/features/{symbol}"),
         ("GET", "/v1/scores/{symbol}"),
+        ("GET", "/v1/continuity/{symbol}"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
+        ("GET", "/metrics"),
     }
 
 
@@ -75,13 +78,21 @@ def test_every_answer_of_every_route_has_an_example_that_fits_its_schema(documen
 
 def test_examples_of_objects_fit_their_schemas(document: dict[str, Any]) -> None:
     with_example = {n: s for n, s in document["components"]["schemas"].items() if "example" in s}
-    assert {"Forecast", "BatchRequest", "BatchAnswer", "ScoresAnswer"} <= set(with_example)
+    assert {"Forecast", "BatchRequest", "BatchAnswer", "ScoresAnswer", "ContinuityAnswer"} <= set(
+        with_example
+    )
     for schema in with_example.values():
         check(document, schema, schema["example"])
 
 
 async def test_answers_fit_what_is_documented(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
-    for path in ("symbols", "forecasts/{symbol}", "features/{symbol}", "scores/{symbol}"):
+    for path in (
+        "symbols",
+        "forecasts/{symbol}",
+        "features/{symbol}",
+        "scores/{symbol}",
+        "continuity/{symbol}",
+    ):
         answer = await client.get("/v1/" + path.format(symbol="BTCUSDT"))
         documented = document["paths"]["/v1/" + path]["get"]["responses"]["200"]["content"]
         check(document, documented["application/json"]["schema"], answer.json())
@@ -94,6 +105,11 @@ def test_a_wrong_answer_would_not_fit(document: dict[str, Any]) -> None:
     wrong = document["components"]["schemas"]["Forecast"]["example"] | {"price": "78123.45"}
     with pytest.raises(jsonschema.ValidationError):
         check(document, document["components"]["schemas"]["Forecast"], wrong)
+
+
+def test_a_symbol_has_the_states_that_the_supervisor_gives(document: dict[str, Any]) -> None:
+    entry = document["components"]["schemas"]["SymbolEntry"]
+    assert set(entry["properties"]["state"]["enum"]) == {state.value for state in SymbolState}
 
 
 def test_kinds_of_problems_differ_in_name_and_their_examples_are_complete() -> None:

@@ -11,7 +11,7 @@ import pytest
 from features.errors import NotWarm, UnknownHorizon, UnknownSymbol
 from serve_app.errors import InvalidRequest, Recovering, SupervisorUnreachable
 from serve_app.router import ForecastRouter
-from tests.unit.serve_app.fake_directory import FakeDirectory, not_ready_answer
+from tests.unit.serve_app.fake_directory import FakeDirectory, not_ready_answer, recovering_answer
 
 
 async def until_asked(directory: FakeDirectory, symbol: str) -> None:
@@ -81,8 +81,9 @@ async def test_many_symbols_are_asked_at_once_and_once_each() -> None:
 async def test_in_a_batch_one_symbol_does_not_fail_the_others(directory: FakeDirectory) -> None:
     directory.answers["ETHUSDT", "forecasts"] = not_ready_answer("ETHUSDT", "few bars", 5.0)
     directory.answers["ABC", "forecasts"] = Recovering("ABC", 1.0)
+    directory.answers["abc", "forecasts"] = recovering_answer("abc", "its feed is connecting")
     router = ForecastRouter(directory)
-    symbols = ["NOPE", "BTCUSDT", "ETHUSDT", "btcusdt", "BTCUSDT", "ABC", "💩"]
+    symbols = ["NOPE", "BTCUSDT", "ETHUSDT", "btcusdt", "BTCUSDT", "ABC", "abc", "💩"]
     objects, refusals = await router.batch(symbols, ["60s", "5m", "60s"])
     assert [(json.loads(each)["symbol"], json.loads(each)["horizon"]) for each in objects] == [
         ("BTCUSDT", "60s")
@@ -92,6 +93,7 @@ async def test_in_a_batch_one_symbol_does_not_fail_the_others(directory: FakeDir
         ("BTCUSDT", "5m", UnknownHorizon),
         ("ETHUSDT", None, NotWarm),
         ("ABC", None, Recovering),
+        ("abc", None, Recovering),
         ("💩", None, InvalidRequest),
     ]
 

@@ -13,23 +13,15 @@ from hypothesis import strategies as st
 
 from serve_app import problems
 from serve_app.errors import Recovering, SupervisorUnreachable
-from tests.unit.serve_app.fake_directory import FakeDirectory, forecast, not_ready_answer
+from tests.unit.serve_app.fake_directory import (
+    FakeDirectory,
+    forecast,
+    not_ready_answer,
+    recovering_answer,
+)
+from tests.unit.serve_app.problem_answers import problem
 
 AGED = {"age_s": 0.123}
-
-
-def problem(answer: httpx.Response, kind: problems.Kind) -> dict[str, Any]:
-    """The problem that was told, after checking what RFC 9457 asks of every one."""
-    told: dict[str, Any] = answer.json()
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.status_code == told["status"] == kind.status
-    assert told["type"] == f"/problems/{kind.name}"
-    assert told["title"] == kind.title
-    assert told["detail"]
-    assert told["instance"].startswith("/")
-    if kind.status == 503:
-        assert int(answer.headers["retry-after"]) >= max(1, told["retry_after_s"])
-    return told
 
 
 async def test_one_horizon_is_answered_with_one_object(client: httpx.AsyncClient) -> None:
@@ -58,7 +50,7 @@ async def test_a_symbol_may_be_spelled_in_any_unambiguous_way(
     assert answer.json()["symbol"] == ("BTC/USD" if "2" in spelled or "/" in spelled else "BTCUSDT")
 
 
-@pytest.mark.parametrize("route", ["forecasts", "features", "scores"])
+@pytest.mark.parametrize("route", ["forecasts", "features", "scores", "continuity"])
 async def test_an_unknown_symbol_is_404_with_the_nearest_known(client: httpx.AsyncClient, route: str) -> None:
     told = problem(await client.get(f"/v1/{route}/BTCUSD"), problems.UNKNOWN_SYMBOL)
     assert told["symbol"] == "BTCUSD"
@@ -103,7 +95,24 @@ async def test_a_symbol_that_is_not_warm_is_503_and_says_when(
     assert "41 of 60 bars seen" in told["detail"]
 
 
-@pytest.mark.parametrize("route", ["forecasts", "features", "scores"])
+@pytest.mark.parametrize("query", ["", "?horizon=10s"])
+async def test_a_symbol_that_catches_up_is_503_while_the_others_are_answered(
+    client: httpx.AsyncClient, directory: FakeDirectory, query: str
+) -> None:
+    directory.answers["BTCUSDT", "forecasts"] = recovering_answer("BTCUSDT", "trades 5 to 9 are missing")
+    answer = await client.get(f"/v1/forecasts/BTCUSDT{query}")
+    told = problem(answer, problems.RECOVERING)
+    assert (told["symbol"], told["state"], answer.headers["retry-after"]) == ("BTCUSDT", "recovering", "1")
+    assert "trades 5 to 9 are missing" in told["detail"]
+    assert (await client.get(f"/v1/forecasts/ETHUSDT{query}")).status_code == 200
+    batch = (await client.post("/v1/forecasts", json={"symbols": ["BTCUSDT", "ETHUSDT"]})).json()
+    assert [each["symbol"] for each in batch["forecasts"]] == ["ETHUSDT", "ETHUSDT"]
+    assert [(each["type"], each["state"], each["symbol"]) for each in batch["problems"]] == [
+        ("/problems/recovering", "recovering", "BTCUSDT")
+    ]
+
+
+@pytest.mark.parametrize("route", ["forecasts", "features", "scores", "continuity"])
 async def test_a_recovering_symbol_is_503(
     client: httpx.AsyncClient, directory: FakeDirectory, route: str
 ) -> None:
@@ -112,7 +121,17 @@ async def test_a_recovering_symbol_is_503(
     assert (told["symbol"], told["state"]) == ("BTCUSDT", "live")
 
 
-@pytest.mark.parametrize("path", ["/v1/symbols", "/readyz", "/v1/forecasts/BTCUSDT", "/v1/scores/BTCUSDT"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/symbols",
+        "/readyz",
+        "/metrics",
+        "/v1/forecasts/BTCUSDT",
+        "/v1/scores/BTCUSDT",
+        "/v1/continuity/BTCUSDT",
+    ],
+)
 async def test_without_the_supervisor_the_answer_is_503(
     client: httpx.AsyncClient, directory: FakeDirectory, path: str
 ) -> None:
