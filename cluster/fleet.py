@@ -17,7 +17,7 @@ from cluster import names, placement
 from cluster.node_agent import AgentSettings, agent_class
 from cluster.placement import Node
 
-_ANSWER_LIMIT_S = 5.0
+_ANSWER_LIMIT_S = 2.0
 _FLUSH_LIMIT_S = 60.0
 logger = logging.getLogger(__name__)
 

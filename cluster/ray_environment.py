@@ -25,6 +25,9 @@ def environment(token_file: Path) -> dict[str, str]:
         # Actors outlive a restart of the head.
         "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
         "RAY_task_events_max_num_task_in_gcs": "20000",
+        # An actor that was killed is started again, and `status` says so: no need to print it on every
+        # client's standard output, where JSON is expected.
+        "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed",
         # HAProxy in front of the replicas, and no thread hops inside them: some ten times the requests.
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",

@@ -6,6 +6,7 @@ an actor that was never interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from cluster.storage import segments
 from cluster.storage.frames import NoteFrame, OutputFrame, TickFrame
 from cluster.storage.segments import Recovery
 from features.engine import EngineSpec, Step, SymbolEngine
-from features.errors import DataError, SnapshotError
+from features.errors import DataError, SnapshotError, SpecError
 from features.ticks import NO_ID, Kind, Ticks
 
 logger = logging.getLogger(__name__)
@@ -69,11 +70,11 @@ def restore(recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventO
 def _without_checkpoint(
     recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventOrder], problems: list[str]
 ) -> Restored:
-    """The whole log if it reaches back to the beginning under the same settings, else a new engine."""
+    """The whole life of the engine if the log reaches back to its beginning, else a new engine."""
     found = Restored(SymbolEngine(spec), new_order(), None, 0, True, problems=problems)
-    heads = [segments.read_header(path) for path in recovery.segments]
-    if heads and heads[0].first_sequence == 0 and all(head.engine == spec.to_json() for head in heads):
-        found.fresh = False
+    beginning = _beginning(recovery, spec)
+    if beginning is not None:
+        found.fresh, found.next_sequence = False, beginning
         return _replay(recovery, found)
     if recovery.next_sequence:
         problems.append(f"the engine begins anew at tick {recovery.next_sequence}; no trade is lost")
@@ -81,6 +82,18 @@ def _without_checkpoint(
         _keep_order(recovery, found.order)
     found.next_sequence = recovery.next_sequence
     return found
+
+
+def _beginning(recovery: Recovery, spec: EngineSpec) -> int | None:
+    """Where the engine of these settings began its life, if the log reaches back to there."""
+    heads = [segments.read_header(path) for path in recovery.segments]
+    begun = [head.epoch_sequence for head in heads if head.fresh]
+    if not begun or heads[0].first_sequence > max(begun):
+        return None
+    with contextlib.suppress(SpecError):
+        if all(EngineSpec.from_json(head.engine) == spec for head in heads):
+            return max(begun)
+    return None
 
 
 def _keep_order(recovery: Recovery, order: EventOrder) -> None:
@@ -95,11 +108,12 @@ def _keep_order(recovery: Recovery, order: EventOrder) -> None:
             continue
     if not sequence and recovery.segments:
         sequence = segments.read_header(recovery.segments[0]).first_sequence
-    for frame in segments.replay(recovery, sequence):
-        if isinstance(frame, TickFrame):
-            _resume(order, frame)
-        elif isinstance(frame, NoteFrame):
-            order.resume_notes(frame.notes)
+    with contextlib.suppress(DataError):
+        for frame in segments.replay(recovery, sequence):
+            if isinstance(frame, TickFrame):
+                _resume(order, frame)
+            elif isinstance(frame, NoteFrame):
+                order.resume_notes(frame.notes)
 
 
 def _replay(recovery: Recovery, found: Restored) -> Restored:
@@ -113,7 +127,8 @@ def _replay(recovery: Recovery, found: Restored) -> Restored:
                 found.unlogged = [one for one in found.unlogged if one[0] > frame.sequence]
     except DataError as error:
         # What can't be read can't be replayed: the stream goes on from what could be.
-        found.problems.append(str(error))
+        if str(error) not in found.problems:
+            found.problems.append(str(error))
         logger.warning("the log is replayed in part: %s", error)
     return found
 

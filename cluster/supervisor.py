@@ -147,7 +147,9 @@ class Supervisor:
     async def _keep_alive(self, symbol: str, one: Watched) -> None:
         """Have an actor for the symbol, and another when that one ends, for as long as it is watched."""
         while self._watched.get(symbol) is one:
-            actor = await self._existing(symbol) or await self._start(symbol)
+            actor = await self._existing(symbol)
+            one.started += actor is not None
+            actor = actor or await self._start(symbol)
             if actor is None:
                 await asyncio.sleep(_LOOK_AGAIN_S)
                 continue

@@ -68,6 +68,7 @@ class SymbolActor:
         self._failure = ""
         self._caught_up = False
         self._stopped = asyncio.Event()
+        self._restored = asyncio.Event()
         self._started_ns = time.time_ns()
         self._node = ray.get_runtime_context().get_node_id()
         self._turned_s = time.monotonic()
@@ -84,10 +85,12 @@ class SymbolActor:
 
     async def features(self) -> dict[str, Any]:
         """The features at the newest bar; a missing one is None."""
+        await self._restored.wait()
         return self._answers.features(self._symbol)
 
     async def scores(self) -> dict[str, Any]:
         """The ledger of all models, and their weights in the forecast."""
+        await self._restored.wait()
         engine = self._stream.engine
         return {
             "symbol": self._symbol,
@@ -101,6 +104,7 @@ class SymbolActor:
 
     async def digest(self) -> str:
         """Hash of the engine's whole state, as `SymbolEngine.digest` gives it."""
+        await self._restored.wait()
         return self._stream.engine.digest()
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
@@ -151,6 +155,7 @@ class SymbolActor:
                 self._answers.restore(found.answers)
             for step in found.steps:
                 self._answers.publish(step, found.received_ns)
+            self._restored.set()
             self._tasks.append(asyncio.create_task(self._guard(self._stream.keep_house())))
             if self._settings.heartbeat_delay_ns is not None:
                 self._tasks.append(asyncio.create_task(self._guard(self._beat())))

@@ -21,7 +21,7 @@ from pathlib import Path
 from cluster.errors import StoreError
 from cluster.storage import segments
 from cluster.storage.epochs import EpochRecord
-from cluster.storage.frames import Header
+from cluster.storage.frames import Frame, Header
 from cluster.storage.lake import Lake
 from cluster.storage.segment_tables import tables_of
 from features.errors import DataError
@@ -83,17 +83,24 @@ class Archiver:
                 yield from (folder for folder in sorted(venue.glob("*")) if folder.is_dir())
 
     def _archive(self, path: Path) -> int:
+        found: list[Frame] = []
+        problem = ""
         try:
-            header = segments.read_header(path)
-            tables = tables_of(header, (frame for _, frame in segments.read_segment(path)))
+            for _, frame in segments.read_segment(path):
+                found.append(frame)
         except DataError as error:
-            self.state.damaged.append(str(error))
-            logger.error("a segment is set aside: %s", error)
+            problem = str(error)
+        header = found[0] if found else None
+        if isinstance(header, Header):
+            self._put_epoch(header)
+            for name, table in tables_of(header, found).items():
+                self._lake.write(name, header.venue, header.symbol, header.epoch, table)
+        if problem:
+            # What could be read is safe now; the rest is for somebody to look at.
+            self.state.damaged.append(problem)
+            logger.error("a segment is set aside: %s", problem)
             path.rename(path.with_suffix(".damaged"))
             return 0
-        self._put_epoch(header)
-        for name, table in tables.items():
-            self._lake.write(name, header.venue, header.symbol, header.epoch, table)
         path.rename(path.with_suffix(".kept"))
         self.state.segments += 1
         return 1

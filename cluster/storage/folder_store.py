@@ -106,8 +106,6 @@ class FolderStore:
         source, target = self._path(key), self._path(to)
         if not source.is_file():
             raise self._missing(key)
-        if source == target:
-            return
         with translated("moving", source):
             try:
                 self._place(source, target)

@@ -34,7 +34,9 @@ def bring(lake: Lake, venue: str, symbol: str, folder: Path, last_epoch: int) ->
     if usable:
         first = usable[0].sequence
         segments.write_checkpoint(folder, first, usable[0].epoch, lake.get_checkpoint(usable[0]))
-    return _write_segment(lake, records[-1], folder, first)
+    # The engine that lives now began at the last of these; the log can tell it only if it reaches there.
+    begun = max((one for one in records if one.fresh), key=lambda one: one.epoch, default=records[-1])
+    return _write_segment(lake, records[-1], begun, folder, first)
 
 
 def _drop_superseded(folder: Path, records: list[EpochRecord]) -> None:
@@ -44,20 +46,20 @@ def _drop_superseded(folder: Path, records: list[EpochRecord]) -> None:
             one.path.unlink(missing_ok=True)
 
 
-def _write_segment(lake: Lake, newest: EpochRecord, folder: Path, first: int) -> int:
+def _write_segment(lake: Lake, newest: EpochRecord, begun: EpochRecord, folder: Path, first: int) -> int:
     count = 0
     head = frames.Header(
-        frames.VERSION,
-        newest.venue,
-        newest.symbol,
-        newest.epoch,
-        first,
-        newest.started_ns,
-        newest.first_sequence,
-        newest.started_ns,
-        newest.fresh,
-        json.dumps(newest.engine),
-        (),
+        version=frames.VERSION,
+        venue=newest.venue,
+        symbol=newest.symbol,
+        epoch=newest.epoch,
+        first_sequence=first,
+        created_ns=newest.started_ns,
+        epoch_sequence=begun.first_sequence,
+        epoch_ns=newest.started_ns,
+        fresh=begun.fresh and first <= begun.first_sequence,
+        engine=json.dumps(newest.engine),
+        features=(),
     )
     path = folder / f"{first:020d}-{newest.started_ns:020d}.kept"
     partial = path.with_suffix(".partial")

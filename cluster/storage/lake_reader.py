@@ -57,15 +57,19 @@ class LakeReader:
         From names of files alone, archived ones too: only `ticks` can tell whether the stream has a hole
         before it.
         """
+        listed = [
+            file
+            for table in tables
+            for holding in self.catalogue.holdings(table, venue, symbol, archived=True)
+            for file in holding.to_read
+        ]
         fence = self.fence(venue, symbol)
-        end = 0
-        for table in tables:
-            for holding in self.catalogue.holdings(table, venue, symbol, archived=True):
-                for file in holding.to_read:
-                    limit = fence.limit(file.epoch)
-                    if file.first is not None and file.last is not None and file.first < limit:
-                        end = max(end, min(file.last + 1, limit))
-        return end
+        ends = [0]
+        for file in listed:
+            limit = fence.limit(file.epoch)
+            if file.first is not None and file.last is not None and file.first < limit:
+                ends.append(min(file.last + 1, limit))
+        return max(ends)
 
     def verify(self, key: str) -> None:
         """Compare every byte of a data file with the digest in its name. Raises DataError, naming it."""

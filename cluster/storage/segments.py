@@ -58,18 +58,26 @@ def segment_files(folder: Path, *states: str) -> list[Path]:
 
 
 def read_segment(path: Path) -> Iterator[tuple[int, Frame]]:
-    """The whole frames of a segment with the offset at which each ends. Raises DataError."""
+    """The frames of a segment with the offset at which each ends.
+
+    Raises DataError after the last whole one if the segment goes on, and for one that is none.
+    """
+    data, end = path.read_bytes(), 0
     try:
-        yield from frames.read(path.read_bytes())
+        for end, frame in frames.read(data):
+            yield end, frame
     except DataError as error:
         raise DataError(error.problem, str(path), error.fix) from None
+    if end < len(data):
+        raise DataError(f"damaged at byte {end} of {len(data)}", str(path), "what is before it counts")
 
 
 def read_header(path: Path) -> Header:
     """Whose segment it is. Raises DataError for a file whose head is damaged."""
-    first = next(read_segment(path), None)
-    if first is not None and isinstance(first[1], Header):
-        return first[1]
+    with contextlib.suppress(StopIteration):
+        _, first = next(read_segment(path))
+        if isinstance(first, Header):
+            return first
     raise DataError("the head of the segment is damaged", str(path), "the file is set aside")
 
 
@@ -107,14 +115,19 @@ def recover(folder: Path) -> Recovery:
         found.last_epoch = max(found.last_epoch, *(one.epoch for one in found.checkpoints))
     elif found.segments:
         found.next_sequence = read_header(found.segments[0]).first_sequence
-    for _, frame in _frames_from(found, found.next_sequence):
-        if isinstance(frame, TickFrame):
-            found.next_sequence = max(found.next_sequence, frame.sequence + len(frame.ticks))
+    try:
+        for _, frame in _frames_from(found, found.next_sequence):
+            if isinstance(frame, TickFrame):
+                found.next_sequence = max(found.next_sequence, frame.sequence + len(frame.ticks))
+    except DataError as error:
+        found.problems.append(str(error))
     return found
 
 
 def replay(recovery: Recovery, sequence: int) -> Iterator[Frame]:
     """The frames from the one with this sequence on, as far as they follow each other without a hole.
+
+    Raises DataError at a damaged place.
 
     A batch that begins before `sequence` is cut to what lies after. Where two segments hold the same
     sequence, the one of the later epoch counts.

@@ -80,8 +80,10 @@ class StreamReader:
 
     def _pass(self, at: int, last: int | None) -> Iterator[Ticks]:
         """The stream from `at` on, with the files that are there now."""
+        listed = self._listed()
+        # After the listing: whoever wrote a tick had put the record of his epoch before it.
         fence = Fence(self._epochs.records(self._venue, self._symbol))
-        waiting, end = self._files(fence, at, last)
+        waiting, end = _in_range(listed, fence, at, last)
         stop = end if last is None else last + 1
         open_files: list[tuple[LakeFile, Cursor]] = []
         try:
@@ -105,21 +107,14 @@ class StreamReader:
             for file, _ in open_files:
                 file.close()
 
-    def _files(self, fence: Fence, at: int, last: int | None) -> tuple[list[DataFile], int]:
-        """The files that may hold valid ticks of the range, by first sequence; one past the highest."""
-        found, end = [], 0
-        for table in schemas.STREAM:
-            for holding in self._catalogue.holdings(
-                table, self._venue, self._symbol, archived=self._archived
-            ):
-                for file in holding.to_read:
-                    limit = fence.limit(file.epoch)
-                    if file.first is None or file.last is None or file.first >= limit or file.last < at:
-                        continue
-                    if last is None or file.first <= last:
-                        found.append(file)
-                        end = max(end, min(file.last + 1, limit))
-        return sorted(found, key=lambda file: file.first or 0), end
+    def _listed(self) -> list[DataFile]:
+        """All files of the stream."""
+        holdings = (
+            holding
+            for table in schemas.STREAM
+            for holding in self._catalogue.holdings(table, self._venue, self._symbol, archived=self._archived)
+        )
+        return [file for holding in holdings for file in holding.to_read]
 
     def _cursor(self, file: LakeFile, fence: Fence, at: int) -> Cursor:
         table = schemas.table(file.file.partition.table)
@@ -158,6 +153,19 @@ class StreamReader:
         once = np.ones(len(ticks), np.bool_)
         once[again] = False
         return sequence[once], ticks[once]
+
+
+def _in_range(files: list[DataFile], fence: Fence, at: int, last: int | None) -> tuple[list[DataFile], int]:
+    """The files that may hold valid ticks of the range, by first sequence; one past the highest."""
+    found, end = [], 0
+    for file in files:
+        limit = fence.limit(file.epoch)
+        if file.first is None or file.last is None or file.first >= limit or file.last < at:
+            continue
+        if last is None or file.first <= last:
+            found.append(file)
+            end = max(end, min(file.last + 1, limit))
+    return sorted(found, key=lambda file: file.first or 0), end
 
 
 def _ticks(table: str, rows: pa.Table) -> Ticks:

@@ -47,8 +47,9 @@ class TableReader:
         first = None if chosen.start_ns is None else layout.date_of(chosen.start_ns)
         last = None if chosen.end_ns is None else layout.date_of(chosen.end_ns - 1)
         for _ in range(ATTEMPTS):
-            fence = Fence(self._epochs.records(venue, symbol))
             found = self._catalogue.holdings(chosen.table.name, venue, symbol, first, last, chosen.archived)
+            # After the listing: whoever wrote a row had put the record of his epoch before it.
+            fence = Fence(self._epochs.records(venue, symbol))
             try:
                 parts = self._read_files([file for one in found for file in one.to_read], fence)
             except ObjectMissing:

@@ -19,6 +19,7 @@ from features.engine import EngineSpec, Step, SymbolEngine
 from features.ticks import Ticks
 
 _LOOK_EVERY_S = 0.25
+Fsync = Literal["interval", "always", "never"]
 
 
 class Nothing:
@@ -48,7 +49,7 @@ class NoEngine:
 
 
 @contextlib.contextmanager
-def tick_log(symbol: str, fsync: Literal["interval", "always", "never"]) -> Iterator[TickLog]:
+def tick_log(symbol: str, fsync: Fsync) -> Iterator[TickLog]:
     """A tick log with the default settings, begun, in a folder that goes with it."""
     folder = Path(tempfile.mkdtemp(prefix="tickcast-log-"))
     try:

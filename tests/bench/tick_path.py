@@ -28,19 +28,27 @@ from cluster.exchange_process import Exchange, end
 from cluster.exchange_process import start as start_exchange
 from cluster.feed import Feed
 from cluster.feed_policy import FeedPolicy
+from cluster.gap_policy import GapPolicy
 from cluster.ingest import Ingest, Journal
-from cluster.storage.tick_log import TickLog
 from cluster.trade_order import TradeOrder
 from cluster.venues.base import Event, Trade
 from features.engine import EngineSpec, SymbolEngine
 from tests.bench import journals, sources, tick_pieces
-from tests.bench.journals import NoEngine, Nothing
+from tests.bench.journals import Fsync, NoEngine, Nothing
 from tests.bench.suite import Benchmark, Case, Column, Effort, Sample, Table
 from tests.bench.tick_pieces import SYMBOL, VENUE_OPTIONS
 
-_SYMBOL = "BENCH"
-_OPTIONS = {"quotes": False, "verbatim_symbols": True, "microseconds": True}
 _LIMIT_S = 120.0
+_TAPE_PER_S = 8.0
+_STEADY_PER_S = 2_000
+
+_WITH_LOG = "Tickcast: feed, order, log, ingest, engine"
+_FORCED = "Tickcast, every batch forced to the disk"
+_WITHOUT_LOG = "Tickcast without the log"
+_WITHOUT_ENGINE = "Tickcast without log and engine"
+_FEED = "Tickcast feed, events dropped"
+_LOOP = "websockets and msgspec loop"
+_DROPPED = "websockets, frames dropped"
 
 
 class _Stopwatch:
@@ -73,64 +81,69 @@ class _Stopwatch:
 
 
 @contextlib.contextmanager
-def _exchange(effort: Effort, real: bool) -> Iterator[tuple[Exchange, str, int]]:
-    """A local exchange at full speed: its addresses, its symbol, and how many trades to take."""
+def _exchange(trades: int, real: bool, speed: str) -> Iterator[tuple[Exchange, str]]:
+    """A local exchange that plays at least so many trades: its addresses, and its symbol."""
     folder = Path(tempfile.mkdtemp(prefix="tickcast-bench-"))
     exchange = None
     try:
         if real:
-            symbol, n = sources.real_symbols()[0], effort.pick(200_000, 10_000)
-            words = [
-                "--replay",
-                str(sources.REAL_FILE),
-                "--symbols",
-                symbol,
-                "--session",
-                sources.REAL_SESSION,
-            ]
+            symbol, tape = sources.real_symbols()[0], sources.REAL_FILE
+            words = ["--symbols", symbol, "--session", sources.REAL_SESSION]
         else:
-            symbol, n = _SYMBOL, effort.pick(200_000, 10_000)
-            tape = folder / "tape.parquet"
-            sources.write_tape(tape, symbol, n + 1_000)
-            words = ["--replay", str(tape)]
-        exchange = start_exchange([*words, "--speed", "max"], folder)
-        yield exchange, symbol, n
+            symbol, tape, words = SYMBOL, folder / "tape.parquet", []
+            sources.write_tape(tape, symbol, trades + 1_000)
+        exchange = start_exchange(["--replay", str(tape), *words, "--speed", speed], folder)
+        yield exchange, symbol
     finally:
         if exchange is not None:
-            _end(exchange.pid)
+            end(exchange.pid)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end(pid: int) -> None:
-    import psutil
-
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        process.terminate()
-        process.wait(10.0)
+_Client = Callable[[str, str, _Stopwatch], Awaitable[None]]
 
 
-def _measure(who: str, real: bool, effort: Effort) -> Sample:
-    import uvloop  # what Ray runs its actors' loops with
-
-    sample = Sample()
-    clients: dict[str, Callable[[str, str, _Stopwatch], Any]] = {
-        "Tickcast: feed, ingest, engine": _tickcast,
-        "Tickcast without the engine": _without_engine,
-        "Tickcast feed, events dropped": _feed_only,
-        "websockets and msgspec loop": partial(_bare, True),
-        "websockets, frames dropped": partial(_bare, False),
+def _client(who: str) -> _Client:
+    clients: dict[str, _Client] = {
+        _WITH_LOG: partial(_with_log, "interval"),
+        _FORCED: partial(_with_log, "always"),
+        _WITHOUT_LOG: _without_log,
+        _WITHOUT_ENGINE: _without_engine,
+        _FEED: _feed_only,
+        _LOOP: partial(_bare, True),
+        _DROPPED: partial(_bare, False),
     }
-    with _exchange(effort, real) as (exchange, symbol, n):
-        watch = _Stopwatch(n)
-        client = clients[who](exchange.websocket_url, symbol, watch)
-        uvloop.run(asyncio.wait_for(client, _LIMIT_S))
-    sample.add(f"{'real' if real else 'made'}: {who}", **watch.metrics())
+    return clients[who]
+
+
+def _at_full_speed(who: str, real: bool, effort: Effort) -> Sample:
+    sample, trades = Sample(), effort.pick(200_000, 10_000)
+    measured = _measure(who, trades, real, "max")
+    sample.add(f"{'real' if real else 'made'}: {who}", **measured)
     return sample
 
 
+def _steadily(who: str, effort: Effort) -> Sample:
+    sample, trades = Sample(), effort.pick(10 * _STEADY_PER_S, 2 * _STEADY_PER_S)
+    measured = _measure(who, trades, False, str(_STEADY_PER_S / _TAPE_PER_S))
+    sample.add(f"made: {who}", steady_cpu_us=measured["cpu_us"])
+    return sample
+
+
+def _measure(who: str, trades: int, real: bool, speed: str) -> dict[str, float]:
+    import uvloop  # what Ray runs its actors' loops with
+
+    async def bounded(url: str, symbol: str, watch: _Stopwatch) -> None:
+        await asyncio.wait_for(_client(who)(url, symbol, watch), _LIMIT_S)
+
+    with _exchange(trades, real, speed) as (exchange, symbol):
+        watch = _Stopwatch(trades)
+        uvloop.run(bounded(exchange.websocket_url, symbol, watch))
+    return watch.metrics()
+
+
 async def _run_feed(url: str, symbol: str, take: Callable[[list[Event]], bool]) -> None:
-    venue = venues.get("binance", **_OPTIONS)
+    venue = venues.get("binance", **VENUE_OPTIONS)
     feed = Feed(venue, [symbol], FeedPolicy(), url, time.time_ns, random.Random(0))
 
     running = True
@@ -148,35 +161,38 @@ def _trades(events: list[Event]) -> int:
     return sum(type(event) is Trade for event in events)
 
 
-async def _tickcast(url: str, symbol: str, watch: _Stopwatch) -> None:
-    _load_kernels()
-    venue = venues.get("binance", **_OPTIONS)
-    ingest = Ingest(SymbolEngine(EngineSpec(symbol)), symbol, venue.facts.trade_ids)
+async def _take_in(url: str, symbol: str, watch: _Stopwatch, engine: SymbolEngine, journal: Journal) -> None:
+    order = TradeOrder(symbol, GapPolicy().hold_limit)
+    ingest = Ingest(engine, journal)
 
     def take(events: list[Event]) -> bool:
-        ingest.feed(events)
+        ingest.feed(order.accept(events), order.counters())
         return watch.saw(_trades(events))
 
     await _run_feed(url, symbol, take)
+    if ingest.problem or order.counts.seen < order.last_id:
+        raise RuntimeError(f"not all was taken in: {ingest.problem or order.report()}")
 
 
-class _NoEngine:
-    """Stands where the engine is and does nothing."""
+async def _with_log(fsync: Fsync, url: str, symbol: str, watch: _Stopwatch) -> None:
+    tick_pieces.load_kernels()
+    with journals.tick_log(symbol, fsync) as log:
+        house = asyncio.create_task(journals.keep_house(log))
+        await _take_in(url, symbol, watch, SymbolEngine(EngineSpec(symbol)), log)
+        if house.done():
+            house.result()  # it never ends but by a fault
+        house.cancel()
+        await asyncio.gather(house, return_exceptions=True)
 
-    def update(self, ticks: Ticks) -> None:
-        """Drop the ticks."""
+
+async def _without_log(url: str, symbol: str, watch: _Stopwatch) -> None:
+    tick_pieces.load_kernels()
+    await _take_in(url, symbol, watch, SymbolEngine(EngineSpec(symbol)), Nothing())
 
 
 async def _without_engine(url: str, symbol: str, watch: _Stopwatch) -> None:
-    venue = venues.get("binance", **_OPTIONS)
-    nothing: Any = _NoEngine()
-    ingest = Ingest(nothing, symbol, venue.facts.trade_ids)
-
-    def take(events: list[Event]) -> bool:
-        ingest.feed(events)
-        return watch.saw(_trades(events))
-
-    await _run_feed(url, symbol, take)
+    no_engine: Any = NoEngine(symbol)
+    await _take_in(url, symbol, watch, no_engine, Nothing())
 
 
 async def _feed_only(url: str, symbol: str, watch: _Stopwatch) -> None:
@@ -192,7 +208,7 @@ async def _bare(parse: bool, url: str, symbol: str, watch: _Stopwatch) -> None:
     message = msgspec.defstruct("Message", [("data", numbers)], gc=False)
     decode = msgspec.json.Decoder(message, strict=False).decode
     kept: list[tuple[int, int, float, float]] = []
-    address = venues.get("binance", **_OPTIONS).websocket_url([symbol], url)
+    address = venues.get("binance", **VENUE_OPTIONS).websocket_url([symbol], url)
     async with connect(address, compression=None, ping_interval=None) as connection:
         done = False
         while not done:
@@ -204,27 +220,25 @@ async def _bare(parse: bool, url: str, symbol: str, watch: _Stopwatch) -> None:
         connection.transport.abort()  # the exchange would go on sending while we say goodbye
 
 
-_MADE = (
-    "Tickcast: feed, ingest, engine",
-    "Tickcast without the engine",
-    "Tickcast feed, events dropped",
-    "websockets and msgspec loop",
-    "websockets, frames dropped",
-)
-_REAL = (_MADE[0], _MADE[3])
+_MADE = (_WITH_LOG, _WITHOUT_LOG, _WITHOUT_ENGINE, _FEED, _LOOP, _DROPPED)
+_REAL = (_WITH_LOG, _WITHOUT_LOG, _LOOP)
+_DURABLE = (_WITH_LOG, _FORCED, _WITHOUT_LOG)
 
 
 def _cases() -> dict[str, Case]:
-    cases: dict[str, Case] = {f"made: {who}": partial(_measure, who, False) for who in _MADE}
+    cases: dict[str, Case] = {
+        f"made: {who}": partial(_at_full_speed, who, False) for who in dict.fromkeys(_MADE + _DURABLE)
+    }
+    cases |= {f"steady: {who}": partial(_steadily, who) for who in _DURABLE}
     if not sources.no_real_file():
-        cases |= {f"real: {who}": partial(_measure, who, True) for who in _REAL}
-    return cases | {"pieces": _pieces}
+        cases |= {f"real: {who}": partial(_at_full_speed, who, True) for who in _REAL}
+    return cases | {"pieces": tick_pieces.measure}
 
 
 def _columns(prefix: str) -> tuple[Column, ...]:
     return (
         Column("per_s", "messages/s", spread=True),
-        Column("us", "µs a message", against=f"{prefix}websockets and msgspec loop", spread=True),
+        Column("us", "µs a message", against=f"{prefix}{_LOOP}", spread=True),
         Column("cpu_us", "client CPU µs a message"),
     )
 
@@ -249,19 +263,21 @@ BENCHMARK = Benchmark(
             "real: ",
         ),
         Table(
-            "The pieces alone",
+            "What durability costs: made trades, against the same without the log",
             (
-                Column("one", "µs a message, one a batch", spread=True),
-                Column("many", "µs a message, 500 a batch", spread=True),
+                Column("us", "µs a message at full speed", against=f"made: {_WITHOUT_LOG}", spread=True),
+                Column("cpu_us", "client CPU µs of it", against=f"made: {_WITHOUT_LOG}", spread=True),
+                Column(
+                    "steady_cpu_us",
+                    f"client CPU µs a message at {_STEADY_PER_S:,}/s",
+                    against=f"made: {_WITHOUT_LOG}",
+                    spread=True,
+                ),
             ),
-            (
-                "parse a frame",
-                "ingest: continuity, clock, tick buffer",
-                "of ingest: the tick buffer alone",
-                "bars",
-                "features, models, ledger (8 ticks a bar)",
-            ),
-            "piece",
+            tuple(f"made: {who}" for who in _DURABLE),
+            "client",
+            "made: ",
         ),
+        tick_pieces.TABLE,
     ),
 )

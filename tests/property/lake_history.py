@@ -68,7 +68,12 @@ def random_history(seed: int, epochs: int = 3, ticks: int = 14) -> History:
             first = draw.randint(max(0, first - 2), end)
         history.steps.append(EpochRecord(VENUE, SYMBOL, epoch, first, epoch, {}, draw.random() < 0.3))
         made = _epoch_files(draw, epoch, first, draw.randint(0, ticks))
-        end = max([first, *(row["sequence"] + 1 for file in made for row in file.rows if row["sequence"] is not None)])
+        end = max(
+            [
+                first,
+                *(row["sequence"] + 1 for file in made for row in file.rows if row["sequence"] is not None),
+            ]
+        )
         # What an actor wrote may reach the lake long after it was replaced.
         kept = [file for file in made if draw.random() < 0.8]
         delayed = [file for file in made if file not in kept]
@@ -92,7 +97,9 @@ def _epoch_files(draw: random.Random, epoch: int, first: int, count: int) -> lis
         table, row = _tick(draw, sequence)
         rows[table].append(row)
         if draw.random() < 0.4:
-            rows["features"].append({"sequence": sequence, "end_ns": row["ts_ns"], "ema:3": draw.choice([1.5, None])})
+            rows["features"].append(
+                {"sequence": sequence, "end_ns": row["ts_ns"], "ema:3": draw.choice([1.5, None])}
+            )
     for _ in range(draw.randint(0, 3)):
         rows["trades"].append(_trade(draw, None))
     for _ in range(draw.randint(0, 2)):
@@ -235,6 +242,18 @@ def _values(table: str, row: Row) -> tuple[Any, ...]:
 
 def tick_values(record: Any) -> tuple[Any, ...]:
     """A record of `Ticks` in the same form as `stream` has it."""
-    names = ("ts_ns", "received_ns", "trade_id", "price", "size", "bid", "ask", "bid_size", "ask_size", "kind", "side")
+    names = (
+        "ts_ns",
+        "received_ns",
+        "trade_id",
+        "price",
+        "size",
+        "bid",
+        "ask",
+        "bid_size",
+        "ask_size",
+        "kind",
+        "side",
+    )
     values = [record[name].item() for name in names]
     return tuple("missing" if isinstance(value, float) and math.isnan(value) else value for value in values)

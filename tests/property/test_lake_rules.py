@@ -118,7 +118,9 @@ def test_compacting_and_archiving_between_writes_changes_nothing(seed: int) -> N
 
 @settings(max_examples=150, deadline=None)
 @given(SEEDS, st.integers(0, 60))
-def test_a_compaction_killed_at_any_call_changes_nothing_and_the_next_one_finishes(seed: int, calls: int) -> None:
+def test_a_compaction_killed_at_any_call_changes_nothing_and_the_next_one_finishes(
+    seed: int, calls: int
+) -> None:
     history, store = random_history(seed), MemoryStore()
     history.write(Lake(store))
     for partition in partitions(store):
@@ -185,7 +187,8 @@ def _keys(store: Any, table: str) -> list[str]:
 
 
 def _key(row: dict[str, Any]) -> str:
-    return repr(sorted(row.items()))
+    """What a row is about: a trade is the same however many copies of it come and go."""
+    return f"trade {row['trade_id']}" if row.get("trade_id") is not None else repr(sorted(row.items()))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -46,7 +46,6 @@ class RestVenue:
         self.asked: list[tuple[int, int]] = []
         self.times_s: list[float] = []
         self.clients: set[Any] = set()
-        self.open_connections = 0
         self.on_request: Callable[[], None] = lambda: None
         self.released = asyncio.Event()
 

@@ -109,7 +109,6 @@ class TlsVenue(RestVenue):
     """A REST server with a certificate of its own."""
 
     certificate: Path
-    hangs = False
 
     def tls(self) -> ssl.SSLContext | None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -80,8 +80,8 @@ def test_prepare_removes_only_leftovers_that_nobody_writes_any_more(store: Objec
     old, young = root / _HIDDEN / "old.partial", root / _HIDDEN / "young.partial"
     old.write_bytes(b"1")
     young.write_bytes(b"1")
-    two_hours_ago = time.time() - 7200
-    os.utime(old, (two_hours_ago, two_hours_ago))
+    for path, age_s in ((old, 7200), (young, 600)):
+        os.utime(path, (time.time() - age_s, time.time() - age_s))
     store.prepare()
     assert list((root / _HIDDEN).iterdir()) == [young]
 

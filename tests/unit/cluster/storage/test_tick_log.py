@@ -119,7 +119,9 @@ def test_a_damaged_frame_ends_what_can_be_replayed(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-900] ^= 1  # in the last batch
     path.write_bytes(data)
-    assert segments.recover(tmp_path).next_sequence == 20
+    found = segments.recover(tmp_path)
+    assert found.next_sequence == 20
+    assert path.name in found.problems[0] and "damaged at byte" in found.problems[0]
 
 
 def test_a_segment_with_a_damaged_head_is_set_aside_and_named(tmp_path: Path) -> None:
