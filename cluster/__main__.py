@@ -1,4 +1,4 @@
-"""`python -m cluster up | down | status | demo`."""
+"""`python -m cluster up | down | join | status | demo`."""
 
 import sys
 

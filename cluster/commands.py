@@ -1,8 +1,9 @@
-"""The commands of `python -m cluster`: up, down, status, demo."""
+"""The commands of `python -m cluster`: up, down, join, status, demo."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import signal
@@ -15,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from cluster import config as configuration
-from cluster import display, launch, run_state
+from cluster import display, launch, ray_node, run_state
 from cluster.config import Config, VenueSection
 from cluster.storage.store_spec import StoreSpec
 from features.errors import ConfigError, TickcastError
@@ -55,14 +56,22 @@ def down(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def join(arguments: argparse.Namespace) -> int:
+    """Add this machine to a running cluster, until Ctrl-C. Symbols move here as they are started anew."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    return ray_node.join(arguments.address, arguments.token_file, arguments.cpus)
+
+
 def status(arguments: argparse.Namespace) -> int:
     """What runs and how every symbol is doing; exit code 1 when nothing does."""
     state = run_state.read(arguments.run_dir)
     if state is None or not state.alive():
         print(json.dumps({"running": False}) if arguments.json else "nothing is running")
         return 1
-    launch.connect(state)
-    symbols = launch.symbol_status()
+    # Ray prints what happens to nodes and workers on standard output: no place for it between our lines.
+    with contextlib.redirect_stdout(sys.stderr):
+        launch.connect(state)
+        symbols, nodes = launch.symbol_status(), launch.node_status()
     report = {
         "running": True,
         "api": state.api_url,
@@ -73,7 +82,7 @@ def status(arguments: argparse.Namespace) -> int:
         "processes": [{"role": one.role, "pid": one.pid} for one in state.alive()],
         "exchange": state.exchange,
         "symbols": symbols,
-        **launch.node_status(),
+        **nodes,
     }
     if arguments.json:
         print(json.dumps(report))
@@ -207,6 +216,12 @@ def parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("down", parents=[here], help="stop", description=down.__doc__)
     one.set_defaults(run=down)
+
+    one = commands.add_parser("join", help="add this machine to a cluster", description=join.__doc__)
+    one.add_argument("--address", required=True, metavar="HOST:PORT", help="where the head's Ray listens")
+    one.add_argument("--token-file", type=Path, required=True, help="the cluster's token, from the head")
+    one.add_argument("--cpus", type=int, help="logical CPUs (the machine's)")
+    one.set_defaults(run=join)
 
     one = commands.add_parser("status", parents=[here], help="show what runs", description=status.__doc__)
     one.add_argument("--json", action="store_true", help="as one JSON object")

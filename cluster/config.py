@@ -95,8 +95,9 @@ class RaySection(_Section):
     """Where other nodes join."""
     dashboard_host: str = "127.0.0.1"
     dashboard_port: int = Field(8265, ge=1, le=65535)
-    cpus: int | None = Field(None, ge=1)
-    """Logical CPUs; null takes those of the machine."""
+    cpus: int | None = Field(None, ge=0)
+    """Logical CPUs; null takes those of the machine. With 0 the head carries no symbols while another
+    node can."""
     object_store_bytes: int = Field(300_000_000, ge=80_000_000)
     """Shared memory for large objects. Live forecasting needs next to none; jobs want more."""
     environment: dict[str, str] = {}

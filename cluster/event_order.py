@@ -34,12 +34,14 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
 class Hole(msgspec.Struct, frozen=True, gc=False):
     """What the held events wait for; ids are NO_ID where the venue's don't say.
 
-    `opened_ns` is our clock when the event came that showed the hole.
+    `opened_ns` is our clock when the event came that showed the hole. `since_ns` is the venue time from
+    which on to ask where the ids don't say it.
     """
 
     first_id: int
     last_id: int
     opened_ns: int
+    since_ns: int = 0
 
     @property
     def by_time(self) -> bool:

@@ -55,15 +55,22 @@ class Fleet:
         said = await asyncio.gather(*(_ask(agent) for agent in agents.values()))
         return dict(zip(agents, said, strict=True))
 
+    async def flush(self, node: str) -> None:
+        """Have all that is closed on a node taken to the lake now."""
+        agent = self._agents.get(node)
+        if agent is None:
+            return
+        with contextlib.suppress(TimeoutError, RayError):
+            problem = await asyncio.wait_for(agent.flush.remote(), _FLUSH_LIMIT_S)
+            if problem:
+                logger.warning("not all is in the lake, the rest waits on disk: %s", problem)
+
     async def stop(self) -> None:
         """Take all that is closed to the lake, then end the agents."""
-        agents, self._agents = self._agents, {}
-        for agent in agents.values():
-            with contextlib.suppress(TimeoutError, RayError):
-                problem = await asyncio.wait_for(agent.flush.remote(), _FLUSH_LIMIT_S)
-                if problem:
-                    logger.warning("not all is in the lake, the rest waits on disk: %s", problem)
+        await asyncio.gather(*(self.flush(node) for node in self._agents))
+        for agent in self._agents.values():
             ray.kill(agent)
+        self._agents = {}
 
     def _arrange(self) -> None:
         alive = {node.id for node in self._nodes}

@@ -35,6 +35,7 @@ class GapBook:
 
     def fed_from_rest(self, trade_id: int) -> None:
         """A trade that REST brought has been fed on."""
+        self._pass(trade_id)
         if self._open is None:
             self._begin(trade_id)
         assert self._open is not None
@@ -42,16 +43,15 @@ class GapBook:
         self._open.newest_id = trade_id
         self._counts.trades_filled += 1
 
-    def fed_from_socket(self) -> None:
-        """Trades that the socket brought have been fed on: a gap without a known end ends before it."""
+    def fed_from_socket(self, trade_id: int) -> None:
+        """A trade that the socket brought has been fed on: a gap without a known end ends before it."""
         if self._open is not None and self._open.last_id is None:
             self.end()
+        self._pass(trade_id)
 
     def reached(self, last_id: int) -> None:
         """All that could be has been fed on, up to `last_id`."""
-        gap = self._open
-        if gap is not None and gap.last_id is not None and gap.last_id <= last_id:
-            self.end()
+        self._pass(last_id + 1)
 
     def end(self) -> None:
         """The open gap has no more ids than have been fed on; nothing if none is open."""
@@ -108,6 +108,11 @@ class GapBook:
         notes = list(self._notes)
         self._notes.clear()
         return notes
+
+    def _pass(self, trade_id: int) -> None:
+        """The open gap ends before this id, if it is known to."""
+        if self._open is not None and self._open.last_id is not None and self._open.last_id < trade_id:
+            self.end()
 
     def _begin(self, first_id: int) -> None:
         self._open = _OpenGap(first_id)

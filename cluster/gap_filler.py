@@ -95,6 +95,7 @@ class GapFiller:
         self._backoff = Backoff(0.0, policy.backoff_base_s, policy.backoff_max_s, policy.jitter, rng)
         self._budget = PageBudget(policy.pages_per_s, policy.page_burst)
         self._not_before_s = 0.0
+        self._problem = ""
         self._idle: asyncio.TimerHandle | None = None
 
     async def page(self, first_id: int, last_id: int | None, within_s: float) -> list[Trade]:
@@ -135,19 +136,21 @@ class GapFiller:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + within_s
         self._backoff.reset()
-        reason = "the venue's limits leave no time to ask"
         while True:
             wait_s = max(self._not_before_s - loop.time(), self._budget.wait_s(loop.time()), 0.0)
             if loop.time() + wait_s >= deadline_s:
-                raise GapNotFilled(self._symbol, reason)
+                raise GapNotFilled(self._symbol, self._problem or "the venue's limits leave no time to ask")
             await asyncio.sleep(wait_s)
             try:
                 trades = await self._ask(request, deadline_s)
                 if first_id is None or any(trade.trade_id >= first_id for trade in trades):
+                    self._problem = ""
                     return trades
                 raise _AskAgain("nothing", "the venue has none of them")
             except _AskAgain as failure:
-                reason = failure.reason
+                if not self._problem or loop.time() < deadline_s:
+                    # A request that our own time limit cut short says nothing about the venue.
+                    self._problem = failure.reason
                 self.failures[failure.kind] += 1
                 self._not_before_s = max(self._not_before_s, loop.time() + self._backoff.next_s())
 

@@ -203,8 +203,7 @@ class GapKeeper:
             if left_s <= 0.0:
                 raise GapNotFilled("", self.problem or "there is no time left")
             if hole.by_time:
-                since_ns = order.newest_ts_ns - int(self._policy.time_overlap_s * _S)
-                page, more = await self._filler.recent(since_ns, left_s)
+                page, more = await self._filler.recent(hole.since_ns, left_s)
             else:
                 page, more = await self._filler.page(hole.first_id, wanted.last_id, left_s), False
         except GapNotFilled as error:

@@ -29,12 +29,16 @@ from features.ticks import NO_ID
 IDS_KEPT = 20_000
 _KIND, _VERSION = "overlap order", 1
 _BY_REST = -1
+_NOBODY = (_BY_REST, 0)
 
 
 class OverlapOrder:
-    """Keeps an `EventOrder` by what overlaps. `can_ask`: the venue serves trades by time."""
+    """Keeps an `EventOrder` by what overlaps. `can_ask`: the venue serves trades by time; `overlap_ns`:
+    from so long before the last trade on they are asked for."""
 
-    def __init__(self, symbol: str, hold_limit: int, ids: TradeIds, can_ask: bool) -> None:
+    def __init__(
+        self, symbol: str, hold_limit: int, ids: TradeIds, can_ask: bool, overlap_ns: int = 5_000_000_000
+    ) -> None:
         self.counts = OrderCounters()
         self.last_id = NO_ID
         self.newest_ts_ns = 0
@@ -45,6 +49,7 @@ class OverlapOrder:
         self._hold_limit = hold_limit
         self._unique = ids is TradeIds.UNIQUE
         self._can_ask = can_ask and self._unique
+        self._overlap_ns = overlap_ns
         # Ids that came, oldest first, each with the number of the connection that said it and its time.
         self._said: OrderedDict[int, tuple[int, int]] = OrderedDict()
         self._connection = 0
@@ -52,10 +57,12 @@ class OverlapOrder:
         self._complete_after_ns = 0
         # REST is to be asked what came before the held events, or what came is behind a gap.
         self._asking = False
+        self._since_ns = 0
         self._gap_due = False
         # Trades that REST has brought for the hole of now.
         self._filled = 0
         self._held: list[Trade | Quote] = []
+        self._held_newest_ns = 0
         self._notes: deque[Note] = deque(maxlen=NOTES_KEPT)
 
     def accept(self, events: Iterable[Event]) -> list[FedEvent]:
@@ -78,7 +85,7 @@ class OverlapOrder:
     @property
     def waiting(self) -> Hole | None:
         """A hole without ids, from the new connection on until REST has been asked."""
-        return Hole(NO_ID, NO_ID, self.connected_ns) if self._asking else None
+        return Hole(NO_ID, NO_ID, self.connected_ns, self._since_ns) if self._asking else None
 
     @property
     def wanted(self) -> Hole | None:
@@ -109,27 +116,37 @@ class OverlapOrder:
         """Called when REST is about to be asked. It is a gap only if the answer has something new."""
 
     def fill(self, trades: Sequence[Trade], more: bool = False) -> list[FedEvent]:
-        """Take the trades of one answer, which the venue gave from a little before `newest_ts_ns` on.
+        """Take the trades of one answer to what `waiting` asks for.
 
-        With `more`, trades between this answer and the held ones may follow: the next is waited for,
-        unless this one has brought nothing.
+        With `more`, trades between this answer and the held ones may follow: `waiting` then asks for
+        those from the newest of this answer on, unless that is no later than what it had asked for.
         """
         if not self._asking:
             return []
         page = sorted((t for t in trades if t.symbol == self._symbol), key=lambda trade: trade.ts_ns)
-        held = [event for event in self._held if isinstance(event, Trade)]
-        held_ids = {trade.trade_id for trade in held}
+        held = {event.trade_id: event for event in self._held if isinstance(event, Trade)}
         known = [
             place
             for place, trade in enumerate(page)
-            if trade.trade_id in self._said and trade.trade_id not in held_ids
+            if trade.trade_id in self._said and trade.trade_id not in held
         ]
         self._gap_due = self._gap_due or not known
         new = self._new_of(page, known[-1] if known else -1)
+        # Where the connection of now begins, REST has done its part: the socket says what comes after.
+        now = [t.ts_ns for t in held.values() if self._said.get(t.trade_id, _NOBODY)[0] == self._connection]
+        if now:
+            new = [trade for trade in new if trade.ts_ns <= now[-1]]
         fed: list[FedEvent] = []
-        if more and new and (not held or page[-1].ts_ns < held[-1].ts_ns):
-            self._release(new, page[-1].ts_ns, fed)
+        until_ns = page[-1].ts_ns if page else 0
+        if not more or (now and until_ns >= now[0]):
+            self._finish(new, fed)
+        elif until_ns > self._since_ns:
+            self._release(new, until_ns, fed)
+            self._since_ns = until_ns
         else:
+            # A venue that always gives its newest trades has no more. One that gives the oldest has more
+            # of that one instant than it can give.
+            self._gap_due = self._gap_due or page[0].ts_ns >= self._since_ns
             self._finish(new, fed)
         return fed
 
@@ -220,12 +237,22 @@ class OverlapOrder:
         elif isinstance(event, Trade) and self._was_said(event, fed):
             pass
         elif self._asking:
-            self._held.append(event)
+            self._hold(event)
         else:
             self._feed(event, fed)
 
+    def _hold(self, event: Trade | Quote) -> None:
+        """Hold an event behind those that came before it, but a trade before the held ones that are later."""
+        held, place = self._held, len(self._held)
+        if isinstance(event, Trade):
+            if event.ts_ns < self._held_newest_ns:
+                later = (isinstance(one, Trade) and one.ts_ns > event.ts_ns for one in held)
+                place = next(at for at, is_later in enumerate(later) if is_later)
+            self._held_newest_ns = max(self._held_newest_ns, event.ts_ns)
+        held.insert(place, event)
+
     def _was_said(self, trade: Trade, fed: list[FedEvent]) -> bool:
-        """Whether a trade was seen before. One that a new connection repeats leaves no hole before it."""
+        """Whether a trade was seen before. One that a new connection begins with leaves no hole."""
         if not self._unique or trade.trade_id == NO_ID:
             return False
         said = self._said.get(trade.trade_id)
@@ -237,7 +264,7 @@ class OverlapOrder:
             return True
         self.counts.overlapped += 1
         self._said[trade.trade_id] = (self._connection, trade.ts_ns)
-        if all(held.trade_id != trade.trade_id for held in self._held if isinstance(held, Trade)):
+        if not self._held_newest_ns:  # no trade is held
             self._gap_due = False
             if self._asking:
                 self._finish([], fed)
@@ -254,6 +281,7 @@ class OverlapOrder:
         self._connection += 1
         if self.interrupted:
             self._asking = self._can_ask
+            self._since_ns = self.newest_ts_ns - self._overlap_ns
             self._gap_due = self._gap_due or not self._can_ask
         self.interrupted = False
 
@@ -283,23 +311,21 @@ class OverlapOrder:
             self._filled = 0
 
     def _release(self, new: list[Trade], up_to_ns: int | None, fed: list[FedEvent]) -> None:
-        """Feed on the held events up to a venue time, each trade behind those of REST that aren't later.
-
-        Without a time all of them: trades of REST later than every held one are left for the socket.
-        """
+        """Feed on the trades of REST and the held events up to a venue time (None: all of these), each
+        held trade behind those of REST that aren't later."""
         due, waiting = self._held, deque(new)
         times = [(place, e.ts_ns) for place, e in enumerate(due) if isinstance(e, Trade)]
         if up_to_ns is not None:
             times = [(place, ts_ns) for place, ts_ns in times if ts_ns <= up_to_ns]
             due = due[: times[-1][0] + 1] if times else []
         self._held = self._held[len(due) :]
+        self._held_newest_ns = max((e.ts_ns for e in self._held if isinstance(e, Trade)), default=0)
         self._feed_up_to(times[0][1] if times else None, waiting, fed)
         for event in due:
             if isinstance(event, Trade):
                 self._feed_up_to(event.ts_ns, waiting, fed)
             self._feed(event, fed)
-        if up_to_ns is not None:
-            self._feed_up_to(None, waiting, fed)
+        self._feed_up_to(None, waiting, fed)
 
     def _feed_up_to(self, ts_ns: int | None, waiting: deque[Trade], fed: list[FedEvent]) -> None:
         """Feed on the trades of REST up to a time, all of them without one."""

@@ -1,4 +1,4 @@
-"""The Ray head node that `up` starts on this machine, and its end.
+"""The Ray head node that `up` starts on this machine, and its end; and a node that joins another.
 
 `ray start --head --block` runs as a process of its own, in a session of its own: it outlives the
 command line, and ending it ends its GCS, raylet, dashboard and workers. Nothing else on the machine
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import random
 import secrets
 import socket
 import subprocess
@@ -29,6 +30,7 @@ _START_LIMIT_S = 90.0
 _STARTED = "Ray runtime started"
 """What `ray start` says once its GCS and raylet answer."""
 _GRACE_S = 5.0
+_PORTS = range(20_000, 30_000)
 
 
 class StartError(TickcastError):
@@ -50,13 +52,28 @@ def require_free_port(host: str, port: int, what: str, setting: str) -> None:
 
 
 def free_port(preferred: int) -> int:
-    """The preferred port where nothing listens on it, else one that the system picks."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("", port))
-                return int(probe.getsockname()[1])
+    """The preferred port where nothing listens on it, else another one that nothing listens on."""
+    with contextlib.suppress(OSError), socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("", preferred))
+        return preferred
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that nothing listens on.
+
+    From a range that neither the system nor Ray hands out by itself (Ray's workers listen on 10002 to
+    19999, Serve's replicas from 30000 on, and the system's own range begins at 32768): what is free now
+    is free when it is used.
+    """
+    found: list[int] = []
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            found.append(port)
+        if len(found) == count:
+            return found
     raise StartError("this machine has no free port")
 
 
@@ -78,11 +95,7 @@ def write_token(run_dir: Path) -> Path:
 
 def node_environment(config: Config, token_file: Path) -> dict[str, str]:
     """The variables of every Ray process of this run; the config's own win."""
-    ports = {
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port(9101)),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port(8404)),
-    }
-    return environment(token_file.resolve()) | ports | config.ray.environment
+    return environment(token_file.resolve()) | _haproxy_ports() | config.ray.environment
 
 
 def start(config: Config, variables: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
@@ -104,10 +117,8 @@ def start(config: Config, variables: dict[str, str], folder: Path) -> subprocess
         f"--ray-client-server-port={free_port(10001)}",
         f"--dashboard-agent-listen-port={free_port(52365)}",
     ]
-    if config.ray.cpus:
+    if config.ray.cpus is not None:
         command.append(f"--num-cpus={config.ray.cpus}")
-    project = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join([project, *filter(None, [os.environ.get("PYTHONPATH")])])
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -115,10 +126,46 @@ def start(config: Config, variables: dict[str, str], folder: Path) -> subprocess
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, **variables, "PYTHONPATH": path},
+            env=_with_project(variables),
         )
     _await_start(process, folder, log)
     return process
+
+
+def join(address: str, token_file: Path, cpus: int | None) -> int:
+    """Run a node of this machine that joins the cluster at `address`, until it ends; its exit code.
+
+    For `python -m cluster join`. SIGINT and SIGTERM end the node. Raises ConfigError for a token file that
+    can't be read.
+    """
+    if not os.access(token_file, os.R_OK):
+        raise ConfigError("the cluster's token can't be read", str(token_file), "copy it from the head node")
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={address}"]
+    command += ["--block", "--disable-usage-stats", f"--dashboard-agent-listen-port={free_port(52365)}"]
+    if cpus is not None:
+        command.append(f"--num-cpus={cpus}")
+    # On a machine that has a node already, the second one takes other ports.
+    ports = _haproxy_ports() | {"RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(free_port(8000))}
+    process = subprocess.Popen(command, env=_with_project(environment(token_file.resolve()) | ports))
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        return process.wait()
+
+
+def _with_project(variables: dict[str, str]) -> dict[str, str]:
+    """Our environment with these variables, and with this project where Python looks for modules."""
+    project = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join([project, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, **variables, "PYTHONPATH": path}
+
+
+def _haproxy_ports() -> dict[str, str]:
+    return {
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port(9101)),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port(8404)),
+    }
 
 
 def stop(pid: int, folder: Path) -> None:

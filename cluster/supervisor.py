@@ -171,12 +171,11 @@ class Supervisor:
         """Start an actor on a node of its own choice; None when that can't be done now."""
         known = self._state.of(symbol)
         known.epoch = max(time.time_ns() // 1_000_000, known.epoch + 1)
-        node = self._fleet.choose(
-            [one.status.get("node", "") for one in self._watched.values()],
-            self._watched[symbol].status.get("node", ""),
-        )
+        placed = [one.node for name, one in self._watched.items() if name != symbol]
+        node = self._fleet.choose(placed, self._watched[symbol].node)
         if node is None:
             return None
+        self._watched[symbol].node = node
         options = {
             "name": names.symbol_actor(symbol),
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True),
@@ -221,6 +220,7 @@ class Supervisor:
             return Observation(False, one.silent_s)
         one.answered_at = time.monotonic()
         status = one.status
+        one.node = status["node"]
         return Observation(
             True,
             0.0,
@@ -253,6 +253,8 @@ class Supervisor:
         with contextlib.suppress(TimeoutError, RayError):
             await asyncio.wait_for(actor.stop.remote(), _STOP_LIMIT_S)
         await self._kill(one, actor)
+        # Watched again it may come to another node, which knows only what is in the lake.
+        await self._fleet.flush(one.node)
 
     def _save(self) -> None:
         self._state.symbols = list(self._watched)

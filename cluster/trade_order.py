@@ -254,7 +254,7 @@ class TradeOrder:
             self.counts.seen += next_id - 1 - self.last_id
             self.last_id = next_id - 1
             self.newest_ts_ns = newest_ns
-            self._book.fed_from_socket()
+            self._book.fed_from_socket(self.last_id)
 
     def _take(self, event: Event, fed: list[FedEvent]) -> None:
         """One event, the long way."""
@@ -347,7 +347,7 @@ class TradeOrder:
                 from_rest.remove(self.last_id)
                 self._book.fed_from_rest(self.last_id)
             else:
-                self._book.fed_from_socket()
+                self._book.fed_from_socket(self.last_id)
         self._ahead_ids.remove_to(self.last_id)
         if not ahead:
             self._jumps.clear()
@@ -388,4 +388,5 @@ def order_of(venue: Venue, symbol: str, policy: GapPolicy) -> EventOrder:
     if venue.facts.trade_ids is TradeIds.CONSECUTIVE:
         return TradeOrder(symbol, policy.hold_limit)
     can_ask = venue.recent_request(symbol, 0) is not None
-    return OverlapOrder(symbol, policy.hold_limit, venue.facts.trade_ids, can_ask)
+    overlap_ns = round(policy.time_overlap_s * 1e9)
+    return OverlapOrder(symbol, policy.hold_limit, venue.facts.trade_ids, can_ask, overlap_ns)

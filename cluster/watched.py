@@ -27,6 +27,8 @@ class Watched:
     live_since: float | None = None
     verdict: Verdict = field(default_factory=lambda: Verdict(SymbolState.STARTING, Action.LEAVE))
     status: dict[str, Any] = field(default_factory=dict)
+    node: str = ""
+    """Where its actor is, or was."""
     started: int = 0
     """Actors started for it."""
 

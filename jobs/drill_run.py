@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 from cluster import config as configuration
-from cluster import launch, names
+from cluster import launch, names, ray_node
 from cluster.config import Config
 from cluster.exchange.market import MarketSpec
 from cluster.exchange.market_tape import write_market_tape
@@ -111,7 +110,7 @@ def running(spec: DrillSpec, folder: Path, say: Callable[[str], None]) -> Iterat
 def _config(
     spec: DrillSpec, folder: Path, exchange: RestartableExchange, store: S3Server | None
 ) -> Config:
-    api, ray, dashboard, metrics, stats = _free_ports(5)
+    api, ray, dashboard, metrics, stats = ray_node.free_ports(5)
     lake = store.spec().model_dump() if store else {"uri": str(folder / "lake")}
     values = {
         "symbols": spec.symbols,
@@ -140,11 +139,3 @@ def _config(
         "run_dir": folder / "run",
     }
     return configuration.parse(Config, values, "drill")
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]

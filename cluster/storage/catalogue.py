@@ -88,6 +88,8 @@ class Catalogue:
 
     def symbols(self) -> set[tuple[str, str]]:
         """Venue and symbol of all that is in the lake, archived or not."""
+        # The store itself says best what is wrong with it.
+        next(self._store.list(f"{layout.EPOCHS}/"), None)
         # Folders alone are listed: a lake may have millions of files.
         filesystem, root = self._store.filesystem()
         tops = [f"{top}{table}" for top in ("", self.archive) for table in (layout.EPOCHS, *schemas.TABLES)]
@@ -95,8 +97,6 @@ class Catalogue:
             venues = [one for top in tops for one in filesystem.get_file_info(_inside(f"{root}/{top}"))]
             folders = [one.path for venue in venues for one in filesystem.get_file_info(_inside(venue.path))]
         except OSError as error:
-            # The store itself says better what is wrong, if it is still so.
-            next(self._store.list(f"{layout.EPOCHS}/"), None)
             raise StoreUnreachable(f"listing failed: {error}", self._store.uri, "try again") from error
         found = {layout.parse_symbol_folder(folder) for folder in folders}
         return {pair for pair in found if pair is not None}

@@ -50,7 +50,7 @@ class ObjectStore(Protocol):
     def prepare(self) -> None:
         """Make the folder or bucket if it is not there, and find out whether we may write to it.
 
-        Call it once before writing; it also clears what killed writers left behind."""
+        Call it once, before writing."""
 
     def put(self, key: str, data: bytes) -> None:
         """Store an object, whole or not at all; one that is there is replaced."""

@@ -66,6 +66,11 @@ def _table(table: Table, rows: Rows) -> list[str]:
         ]
         for row in shown
     ]
+    return aligned(head, body)
+
+
+def aligned(head: list[str], body: list[list[str]]) -> list[str]:
+    """The lines of a Markdown table, its columns as wide as they have to be."""
     widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return [

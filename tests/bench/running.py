@@ -21,12 +21,14 @@ import psutil
 
 from cluster import launch, ray_node
 from cluster.config import Config
+from cluster.exchange.market import MarketSpec
 from cluster.run_state import RunState
 from tests.bench.processes import family, title
 
 TEN_SYMBOLS = tuple(
     f"{base}USDT" for base in ("BTC", "ETH", "SOL", "BNB", "XRP", "ADA", "DOT", "LTC", "TRX", "UNI")
 )
+_SEED = 1
 _READY_LIMIT_S = 60.0
 
 
@@ -36,6 +38,9 @@ class Running:
 
     state: RunState
     symbols: tuple[str, ...]
+    config: Config
+    trades_per_s: float
+    """Of each symbol, on average over the market's regimes."""
 
     def processes(self) -> list[psutil.Process]:
         """All of it: Ray with everything in it, and the exchange."""
@@ -48,20 +53,24 @@ class Running:
         """Those whose command line holds the text."""
         return [process for process in self.processes() if text in title(process)]
 
+    def market(self, start_ns: int, symbols: tuple[str, ...]) -> MarketSpec:
+        """The market that the exchange generates, of some of its symbols: their trades are the same."""
+        return MarketSpec(symbols, _SEED, self.trades_per_s, start_ns=start_ns)
+
 
 @contextlib.contextmanager
 def tickcast(symbols: tuple[str, ...], trades_per_s: float, **settings: Any) -> Iterator[Running]:
     """A running Tickcast whose symbols all have forecasts. `settings` are those of the config file."""
     folder = Path(tempfile.mkdtemp(prefix="tcb-"))
     config = _config(folder, symbols, settings)
-    market = ["--generate", *symbols, "--seed", "1", "--rate", str(trades_per_s)]
+    market = ["--generate", *symbols, "--seed", str(_SEED), "--rate", str(trades_per_s)]
     state = None
     on_term = signal.getsignal(signal.SIGTERM)
     try:
         state = launch.up(config, market, lambda text: None)
         # Ray's own handler aborts the process three seconds after the signal: too soon to end a Ray.
         signal.signal(signal.SIGTERM, on_term)
-        running = Running(state, symbols)
+        running = Running(state, symbols, config, trades_per_s)
         wait_until("all symbols have forecasts", _READY_LIMIT_S, lambda: _all_ready(symbols))
         yield running
     finally:

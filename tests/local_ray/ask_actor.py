@@ -11,6 +11,8 @@ from cluster import launch, names, run_state
 
 
 def main(run_dir: str) -> None:
+    # Ray prints what happens to nodes and workers on standard output.
+    answers, sys.stdout = sys.stdout, sys.stderr
     state = run_state.read(Path(run_dir))
     assert state is not None
     launch.connect(state)
@@ -24,7 +26,7 @@ def main(run_dir: str) -> None:
             answer = {"answer": ray.get(method.remote(*question["arguments"]), timeout=60)}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer, default=repr), flush=True)
+        print(json.dumps(answer, default=repr), file=answers, flush=True)
 
 
 main(*sys.argv[1:])

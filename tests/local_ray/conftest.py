@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import pytest
 import yaml
 
 from cluster import names
+from cluster.ray_node import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 SYMBOLS = ("AAA", "BBB", "CC-1")
@@ -37,18 +37,6 @@ def wait_for(what: str, condition: Callable[[], Any], limit_s: float = 60.0) -> 
             return answer
         time.sleep(0.1)
     raise AssertionError(f"{what}: not within {limit_s:g} s")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 @dataclass
@@ -75,8 +63,13 @@ class Tickcast:
             },
             **settings,
         }
-        (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-        return cls(folder, settings)
+        run = cls(folder, settings)
+        run.save()
+        return run
+
+    def save(self) -> None:
+        """Write the config file anew."""
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.settings))
 
     @property
     def run_dir(self) -> Path:

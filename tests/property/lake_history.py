@@ -1,4 +1,4 @@
-"""Random pasts of one symbol for tests of the lake, and what may be read of them by a plain reading of the rules.
+"""Random pasts of one symbol, and what may be read of them by a plain reading of the lake's rules.
 
 A past is a list of files as actors would have written them: epochs that begin anywhere in the stream of
 the one before, rows that a dead actor still wrote, late fills, trades and ticks stored twice.

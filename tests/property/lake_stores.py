@@ -39,7 +39,7 @@ class MemoryStore:
             raise ObjectMissing("there is no such object", key) from None
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        for key in sorted(list(self.objects)):
+        for key in sorted(self.objects):
             if key.startswith(prefix) and key in self.objects:
                 yield ObjectInfo(key, len(self.objects[key]), 0)
 

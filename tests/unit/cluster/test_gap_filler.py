@@ -147,7 +147,7 @@ async def test_a_ban_that_outlasts_the_time_is_not_waited_for_nor_tested_again()
         asked = filler(venue.url)
         with pytest.raises(GapNotFilled, match="HTTP 418"):
             await asked.page(5, 5, 30.0)
-        with pytest.raises(GapNotFilled, match="limits"):
+        with pytest.raises(GapNotFilled, match="HTTP 418"):
             await asked.page(5, 5, 30.0)
         assert len(venue.asked) == 1
         asked.close()

@@ -143,22 +143,11 @@ def test_a_file_that_cannot_be_read_is_named(store: ObjectStore, tmp_path: Path)
 
 
 def test_of_concurrent_puts_one_is_kept_whole(store: ObjectStore) -> None:
+    # What a reader sees meanwhile is tested on the folder: rclone's server is not atomic there, S3 is.
     payloads = [bytes([number]) * (1_000_000 + number) for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda payload: store.put("a/b", payload), payloads * 3))
     assert store.get("a/b") in payloads
-    assert _keys(store) == ["a/b"]
-
-
-def test_putting_the_same_again_disturbs_no_reader(store: ObjectStore) -> None:
-    data = os.urandom(1_000_000)
-    store.put("a/b", data)
-    with ThreadPoolExecutor(4) as pool:
-        puts = [pool.submit(store.put, "a/b", data) for _ in range(12)]
-        while not all(put.done() for put in puts):
-            assert store.get("a/b") == data
-        for put in puts:
-            put.result()
     assert _keys(store) == ["a/b"]
 
 

@@ -58,6 +58,8 @@ class Wire:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body in one packet: apart, each answer would wait for an acknowledgement.
+            wbufsize = 65536
 
             def handle_one_request(self) -> None:
                 self.raw_requestline = self.rfile.readline(65537)
@@ -116,4 +118,5 @@ class Wire:
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
         handler.wfile.write(content[: answer.cut_after] if handler.command != "HEAD" else b"")
+        handler.wfile.flush()
         handler.close_connection = answer.cut_after is not None
