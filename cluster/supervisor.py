@@ -35,6 +35,7 @@ from features.errors import ConfigError, UnknownSymbol
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 10.0
 _LOOK_AGAIN_S = 0.5
+_NAME_CHECK_S = 0.02
 logger = logging.getLogger(__name__)
 
 
@@ -107,14 +108,14 @@ class Supervisor:
         if one is None:
             raise UnknownSymbol(symbol, tuple(self._watched))
         self._save()
-        await self._end(one)
+        await self._end(symbol, one)
 
     async def stop(self) -> None:
         """End all symbol actors, each after a clean close, and take what they wrote to the lake."""
         watched, self._watched = self._watched, {}
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*(self._end(one) for one in watched.values()))
+        await asyncio.gather(*(self._end(symbol, one) for symbol, one in watched.items()))
         await self._fleet.stop()
 
     def settings(self, symbol: str, epoch: int) -> SymbolSettings:
@@ -178,7 +179,7 @@ class Supervisor:
         self._watched[symbol].node = node
         options = {
             "name": names.symbol_actor(symbol),
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True),
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
         }
         try:
             actor = symbol_actor_class().options(**options).remote(self.settings(symbol, known.epoch))
@@ -245,7 +246,7 @@ class Supervisor:
         if "pid" in one.status:
             await self._fleet.end_process(one.status["node"], one.status["pid"], one.status["started_ns"])
 
-    async def _end(self, one: Watched) -> None:
+    async def _end(self, symbol: str, one: Watched) -> None:
         # What can't end by itself is ended all the same.
         actor = one.actor
         if actor is None:
@@ -253,6 +254,11 @@ class Supervisor:
         with contextlib.suppress(TimeoutError, RayError):
             await asyncio.wait_for(actor.stop.remote(), _STOP_LIMIT_S)
         await self._kill(one, actor)
+        with contextlib.suppress(TimeoutError):
+            # Ray forgets the name a moment later; who watches the symbol again must not find the old one.
+            async with asyncio.timeout(_STOP_LIMIT_S):
+                while await self._existing(symbol) is not None:
+                    await asyncio.sleep(_NAME_CHECK_S)
         # Watched again it may come to another node, which knows only what is in the lake.
         await self._fleet.flush(one.node)
 

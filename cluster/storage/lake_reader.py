@@ -123,17 +123,12 @@ class LakeReader:
         reader = TableReader(self.store, self.catalogue, self._epochs, chosen)
         pairs = self._pairs(venue, symbols)
         parts = [_named(reader.read(*pair), named, *pair) for pair in pairs]
+        for name in reader.unknown:
+            raise DataError(f"{table} has no column {name!r} at these times", fix="see docs/lake.md")
         found = pa.concat_tables(
             parts or [_named(reader.nothing(), named, "", "")], promote_options="default"
-        )
-        found = found.unify_dictionaries()
-        if columns is None:
-            return found
-        for name in (name for name in columns if name not in found.column_names):
-            if found.num_rows:
-                raise DataError(f"{table} has no column {name!r} at these times", fix="see docs/lake.md")
-            found = found.append_column(name, pa.nulls(0, pa.float64()))
-        return found.select(list(columns))
+        ).unify_dictionaries()
+        return found if columns is None else found.select(list(columns))
 
     def _pairs(self, venue: str | None, symbols: Iterable[str] | None) -> list[tuple[str, str]]:
         """The venues and symbols to read, by symbol."""

@@ -40,6 +40,8 @@ class TableReader:
         self._catalogue = catalogue
         self._epochs = epochs
         self._chosen = chosen
+        self._found: set[str] = set()
+        self._is_empty = True
 
     def read(self, venue: str, symbol: str) -> pa.Table:
         """The rows of a symbol, sorted by time and sequence, each once."""
@@ -54,13 +56,18 @@ class TableReader:
                 parts = self._read_files([file for one in found for file in one.to_read], fence)
             except ObjectMissing:
                 continue  # a compaction has replaced it
-            rows = pa.concat_tables(parts, promote_options="default") if parts else self.nothing()
+            rows = pa.concat_tables([chosen.table.schema.empty_table(), *parts], promote_options="default")
             return self._shown(_settled(chosen.table, rows))
         raise self._catalogue.restless()
 
     def nothing(self) -> pa.Table:
         """No rows, with all columns."""
         return self._shown(self._chosen.table.schema.empty_table())
+
+    @property
+    def unknown(self) -> list[str]:
+        """Columns asked for that no row read so far has."""
+        return [] if self._is_empty else [one for one in self._chosen.columns or [] if one not in self._found]
 
     def _read_files(self, files: list[DataFile], fence: Fence) -> list[pa.Table]:
         opened: list[LakeFile] = []
@@ -106,11 +113,16 @@ class TableReader:
         return list(dict.fromkeys([*rules_need, *chosen.columns]))
 
     def _shown(self, rows: pa.Table) -> pa.Table:
-        """The rows with those of the columns asked for that there are: features come and go."""
+        """The rows with the columns asked for; features that were not computed then are null."""
+        self._found.update(rows.column_names if rows.num_rows else self._chosen.table.schema.names)
+        self._is_empty &= not rows.num_rows
         columns = self._chosen.columns
         if columns is None:
             return rows
-        return rows.select([name for name in columns if name in rows.column_names])
+        for name in columns:
+            if name not in rows.column_names:
+                rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.float64()))
+        return rows.select(columns)
 
 
 def _settled(table: Table, rows: pa.Table) -> pa.Table:

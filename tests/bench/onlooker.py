@@ -54,5 +54,5 @@ class Onlooker:
             now_ns = time.time_ns()
             # Of several at once only the newest is here, and after a restart they may be old.
             if answer["sequence"] == after + 1:
-                self._latencies_ms.append((now_ns - answer["received_ns"]) / 1e6)
+                self._latencies_ms.append(round((now_ns - answer["received_ns"]) / 1e6, 3))
             after = answer["sequence"]

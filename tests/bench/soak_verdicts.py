@@ -24,9 +24,9 @@ WARM_UP_SHARE = 0.25
 SHORTEST_TREND_S = 900.0
 """After the warm-up. Over less, a memory that is flat can't be told from one that grows by a page now and
 then, and one burst of other load decides about latency."""
-GROWTH_PER_H = 0.02
-"""Of what a kind of process holds. At this rate it doubles in two days; what grows faster is a leak that ends
-a run which is sized with room for twice its memory before anybody looks."""
+GROWTH_PER_H = 0.01
+"""Of what a kind of process holds. At this rate it doubles in four days: over a long weekend a machine with
+room for twice the memory holds out. What grows faster is a leak."""
 LEAST_GROWTH_MB_PER_H = 1.0
 """For each process. Allocators move by so much without a trend."""
 RAY_GROWTH_MB_PER_H = 10.0

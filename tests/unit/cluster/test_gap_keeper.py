@@ -144,20 +144,19 @@ async def test_the_time_of_each_hole_counts_from_when_it_opened() -> None:
             kept.says(number)
         await kept.until_id(23)
         assert kept.order.counts.gaps_given_up == 11
-        assert 0.4 <= time.monotonic() - kept.began_s < 1.2, "not 11 times 0.4 s"
+        assert 0.3 <= time.monotonic() - kept.began_s < 1.2, "not 11 times 0.4 s"
         assert "HTTP 503" in kept.keeper.problem
 
 
 async def test_while_rest_brings_trades_it_may_take_longer() -> None:
     async with RestVenue() as venue:
-        async with Kept(venue, fill_within_s=0.15, page_burst=1, pages_per_s=12.0) as kept:
+        async with Kept(venue, fill_within_s=0.6, page_burst=1, pages_per_s=4.0) as kept:
             kept.says(Connected(1), 1, 5_002)
             await kept.until_id(5_002)
             assert kept.order.counts.trades_filled == 5_000
-            assert time.monotonic() - kept.began_s > 0.3
-        async with Kept(
-            venue, fill_within_s=0.15, fill_at_most_s=0.25, page_burst=1, pages_per_s=12.0
-        ) as kept:
+            assert time.monotonic() - kept.began_s > 0.9
+        limits = {"fill_within_s": 0.6, "fill_at_most_s": 0.9, "page_burst": 1, "pages_per_s": 4.0}
+        async with Kept(venue, **limits) as kept:
             kept.says(Connected(1), 1, 9_002)
             await kept.until_id(9_002)
             assert kept.order.counts.gaps_given_up == 1
@@ -169,11 +168,13 @@ async def test_a_clock_that_is_set_back_or_ahead_changes_no_limit() -> None:
         hour_ns = 3600 * 10**9
         kept.says(Connected(1), 1, trade(3, time.time_ns() + hour_ns))
         await kept.until_id(3)
-        assert 0.2 <= time.monotonic() - kept.began_s < 1.0
+        assert 0.15 <= time.monotonic() - kept.began_s < 1.0, (
+            "less when there is no time for one more request"
+        )
         began_s = time.monotonic()
         kept.says(trade(5, time.time_ns() - hour_ns))
         await kept.until_id(5)
-        assert time.monotonic() - began_s >= 0.2
+        assert time.monotonic() - began_s >= 0.15
 
 
 async def test_a_hole_that_closes_while_rest_is_asked_is_not_given_up() -> None:
@@ -278,10 +279,11 @@ async def test_repairs_are_bounded_and_each_gap_gets_its_turn() -> None:
     async with Sparse() as venue, Kept(venue, repair_every_s=0.05, repair_pages=2) as kept:
         kept.says(Connected(1), 1, 10, 20, 30)
         await kept.until_id(30)
-        del venue.asked[:]
-        await until(lambda: len(venue.asked) >= 5)
-        assert [first for first, _ in venue.asked[:5]] == [2, 11, 21, 2, 11]
-        assert venue.times_s[-1] - venue.times_s[-4] >= 0.05
+        asked = len(venue.asked)
+        await until(lambda: len(venue.asked) >= asked + 5)
+        assert [first for first, _ in venue.asked[asked : asked + 5]] == [2, 11, 21, 2, 11]
+        assert venue.times_s[asked + 2] - venue.times_s[asked + 1] >= 0.1
+        assert venue.times_s[asked + 4] - venue.times_s[asked + 3] >= 0.2
 
 
 async def test_a_new_hole_comes_before_repairs() -> None:
