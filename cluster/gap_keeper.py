@@ -241,33 +241,43 @@ class GapKeeper:
             order.caught_up()
 
     async def _repair(self) -> None:
-        """Ask again for trades that were given up, a bounded number of pages, the longest untried first.
+        """Ask again for trades that were given up: a bounded number of pages, each gap in its turn.
 
         Breaks off when something is waited for.
         """
-        lost = self._order.lost
-        todo = [gap for gap in lost if gap[0] > self._repaired_to] + lost
-        found = 0
-        for first_id, last_id in todo[: min(self._policy.repair_pages, len(lost))]:
-            if (first_id, last_id) not in self._order.lost:
-                continue  # the page before has brought some of them
-            try:
-                page = await self._unless_needed(
-                    self._filler.page(first_id, None, self._policy.request_timeout_s)
-                )
-            except GapNotFilled as error:
-                self.problem = error.reason
-                break
-            if page is None:
-                return
-            self._repaired_to = last_id
-            trades = self._order.repair(page)
-            if trades:
-                found += len(trades)
+        # False sorts first: the gaps after the last one asked for, then those before it.
+        todo = sorted(self._order.lost, key=lambda gap: gap[0] <= self._repaired_to)
+        found, pages = False, self._policy.repair_pages
+        for first_id, last_id in todo:
+            at_id = self._first_lost(first_id, last_id)
+            while at_id is not None and pages:
+                pages -= 1
+                try:
+                    page = await self._unless_needed(
+                        self._filler.page(at_id, None, self._policy.request_timeout_s)
+                    )
+                except GapNotFilled as error:
+                    self.problem, page, pages = error.reason, [], 0
+                if page is None:
+                    return
+                self._repaired_to = last_id
+                trades = self._order.repair(page)
+                if not trades:
+                    break
+                found = True
                 self._store_late(trades)
+                at_id = self._first_lost(at_id, last_id)
+            if not pages:
+                break
         pause_s = self._policy.repair_every_s if found else 2.0 * self._repair_pause_s
         self._repair_pause_s = min(pause_s, max(_LONGEST_REPAIR_PAUSE_S, self._policy.repair_every_s))
         self._repair_at_s = None
+
+    def _first_lost(self, first_id: int, last_id: int) -> int | None:
+        """The first of these ids that is still missing."""
+        overlapping = (gap for gap in self._order.lost if gap[1] >= first_id and gap[0] <= last_id)
+        gap = next(overlapping, None)
+        return None if gap is None else max(gap[0], first_id)
 
     async def _unless_needed(self, work: Coroutine[Any, Any, _Result]) -> _Result | None:
         """The result of `work`; None, and the work cancelled, when something is waited for."""

@@ -34,8 +34,6 @@ from cluster.venues.base import Connected, Disconnected, Event, Quote, Trade, Tr
 from features import state
 from features.ticks import NO_ID
 
-__all__ = ["FedEvent", "Gap", "TradeOrder", "order_of"]
-
 _MOST_RANGES = 10_000
 _REPORTED_RANGES = 100
 _NEW_SERIES_NS = 60_000_000_000
@@ -65,7 +63,7 @@ class TradeOrder:
         # Held quotes, each with the highest id known when it came.
         self._followers: deque[tuple[int, Trade | Quote]] = deque()
         # For each jump of ids: the first id that it skipped, and when we saw it.
-        self._jumps: deque[tuple[int, int]] = deque()
+        self._jumps: list[tuple[int, int]] = []
         # Ids up to the highest one that the connection of now has not said.
         self._unsaid = IdRanges(_MOST_RANGES)
         self._catch_up_from: int | None = None
@@ -99,12 +97,9 @@ class TradeOrder:
     @property
     def waiting(self) -> Hole | None:
         """The first hole that held events wait for."""
-        if not self._ahead:
-            return None
-        first, jumps = self.last_id + 1, self._jumps
-        while len(jumps) > 1 and jumps[1][0] <= first:
-            jumps.popleft()
-        return Hole(first, self._ahead_ids.first - 1, jumps[0][1])
+        # One look at each: `report` may be called from another thread.
+        first_id, ahead, jump = self.last_id + 1, self._ahead_ids.as_list(1), self._jumps[:1]
+        return Hole(first_id, ahead[0][0] - 1, jump[0][1]) if ahead and jump else None
 
     @property
     def wanted(self) -> Hole | None:
@@ -349,10 +344,18 @@ class TradeOrder:
             else:
                 self._book.fed_from_socket(self.last_id)
         self._ahead_ids.remove_to(self.last_id)
-        if not ahead:
-            self._jumps.clear()
+        self._forget_jumps()
         self._book.reached(self.last_id)
         return fed
+
+    def _forget_jumps(self) -> None:
+        """Only the jump that the first hole belongs to and those after it matter."""
+        jumps, done = self._jumps, 0
+        if not self._ahead:
+            jumps.clear()
+        while done + 1 < len(jumps) and jumps[done + 1][0] <= self.last_id + 1:
+            done += 1
+        del jumps[:done]
 
     def _begin_connection(self, at_ns: int) -> None:
         self.connected_ns = at_ns

@@ -15,7 +15,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -72,11 +73,9 @@ def main(command: argparse.ArgumentParser, run: Run, words: Sequence[str] | None
     """Run a job; the exit code of the process."""
     arguments = command.parse_args(words)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    # Whoever ends a job politely gets its temporary files removed.
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result, code = run(arguments)
+        with _polite_end():
+            result, code = run(arguments)
     except TickcastError as error:
         print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
@@ -86,6 +85,19 @@ def main(command: argparse.ArgumentParser, run: Run, words: Sequence[str] | None
     if arguments.json:
         print(json.dumps(result), flush=True)
     return code
+
+
+@contextmanager
+def _polite_end() -> Iterator[None]:
+    """Let SIGTERM end the job like Ctrl-C, so that it removes its temporary files."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

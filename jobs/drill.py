@@ -106,7 +106,7 @@ def _recovery_s(run: DrillRun, injected: Injected) -> float:
 
 def _reach(run: DrillRun, symbol: str) -> int:
     """Id of the newest trade that the actor of a symbol has taken in with all before it; -1 without one."""
-    report = run.ask(f"symbol:{symbol}", "continuity")
+    report: dict[str, Any] | None = run.ask(f"symbol:{symbol}", "continuity")
     if not report or "continuity" not in report:
         return -1
     return int(report["continuity"]["last_id"])
@@ -114,7 +114,7 @@ def _reach(run: DrillRun, symbol: str) -> int:
 
 def _last_on_tape(run: DrillRun, symbol: str) -> int:
     """A forecast knows the trades up to its bar's end: the last ones on a tape are in none."""
-    return drill_checks.published_trades(run.tape, symbol).num_rows - int(2 * run.spec.rate)
+    return int(drill_checks.published_trades(run.tape, symbol).num_rows - 2 * run.spec.rate)
 
 
 def _all_known(run: DrillRun) -> bool:
@@ -155,7 +155,11 @@ def _result(
         "symbols": list(spec.symbols),
         "faults": [one.as_dict() for one in struck],
         "recovery_s": {
-            kind: {"count": len(all_s), "median": round(statistics.median(all_s), 3), "worst": round(max(all_s), 3)}
+            kind: {
+                "count": len(all_s),
+                "median": round(statistics.median(all_s), 3),
+                "worst": round(max(all_s), 3),
+            }
             for kind, all_s in times.items()
         },
         "checks": [check.as_dict() for check in checks],

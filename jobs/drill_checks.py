@@ -73,7 +73,7 @@ def check_continuity(
 ) -> list[Check]:
     """The counters say what was done: no more doubled or swapped trades than that, and nothing open."""
     ours = [one for one in injected if one.symbol == symbol]
-    done = Counter({kind: 0 for kind in DrillKind})
+    done = Counter(dict.fromkeys(DrillKind, 0))
     for one in ours:
         done[one.kind] += len(one.trade_ids)
     lost = {trade_id for one in ours if one.kind in _LOST for trade_id in one.trade_ids}

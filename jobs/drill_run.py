@@ -1,4 +1,4 @@
-"""A Tickcast of the drill's own: a tape on a local exchange, a store, Ray, actors, and the way to ask them."""
+"""A Tickcast of the drill's own: a tape on a local exchange, a store, Ray, actors, and how to ask."""
 
 from __future__ import annotations
 
@@ -107,9 +107,7 @@ def running(spec: DrillSpec, folder: Path, say: Callable[[str], None]) -> Iterat
         yield DrillRun(spec, config, tape, exchange, store, api)
 
 
-def _config(
-    spec: DrillSpec, folder: Path, exchange: RestartableExchange, store: S3Server | None
-) -> Config:
+def _config(spec: DrillSpec, folder: Path, exchange: RestartableExchange, store: S3Server | None) -> Config:
     api, ray, dashboard, metrics, stats = ray_node.free_ports(5)
     lake = store.spec().model_dump() if store else {"uri": str(folder / "lake")}
     values = {

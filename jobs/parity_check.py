@@ -98,6 +98,7 @@ def check_symbol(
         for table in TABLES:
             stored = lake.read(table, venue, [symbol], start_ns, end_ns, verify=True, archived=archived)
             _compare(found, table, stored, computed[table])
+        lake.read("continuity", venue, [symbol], start_ns, end_ns, verify=True, archived=archived)
     except (DataError, SnapshotError, pa.ArrowException, OSError) as error:
         found.problem = str(error)
     return found
@@ -184,7 +185,7 @@ def _checkpoint_before(lake: Lake, found: SymbolParity, start_ns: int | None) ->
 
 
 def _compare(found: SymbolParity, table: str, stored: pa.Table, computed: pa.Table) -> None:
-    """Count the rows that differ; the sequence of a row depends on how the stream was cut, and is left out."""
+    """Count the rows that differ, but for their sequence, which depends on how the stream was cut."""
     keys = [(name, "ascending") for name in _KEYS[table]]
     names = [name for name in stored.column_names if name != schemas.SEQUENCE]
     if not computed.num_rows and not stored.num_rows:

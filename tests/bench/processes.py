@@ -57,7 +57,11 @@ def cpu_s(processes: Iterable[psutil.Process]) -> float:
 
 
 def memory_mb(pid: int) -> dict[str, float]:
-    """`uss_mb`, what the process alone holds; `pss_mb`, with its share of what several hold; `rss_mb`."""
+    """`uss_mb`, what the process alone holds; `pss_mb`, with its share of what several hold; `rss_mb`.
+
+    `written_mb` is what of `uss_mb` the process itself has written: the rest are pages of files, which count
+    as long as no other process of the machine happens to have them too.
+    """
     kilobytes: dict[str, int] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         name, _, rest = line.partition(":")
@@ -65,6 +69,7 @@ def memory_mb(pid: int) -> dict[str, float]:
             kilobytes[name] = int(rest.split()[0])
     unique = kilobytes["Private_Clean"] + kilobytes["Private_Dirty"]
     return {
+        "written_mb": kilobytes["Private_Dirty"] / 1024,
         "uss_mb": unique / 1024,
         "pss_mb": kilobytes["Pss"] / 1024,
         "rss_mb": kilobytes["Rss"] / 1024,

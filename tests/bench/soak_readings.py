@@ -24,6 +24,8 @@ class Memory:
     """Processes of one kind, all together."""
 
     processes: int
+    written_mb: float
+    """What they have written, each for itself: memory that nothing else on the machine changes."""
     uss_mb: float
     rss_mb: float
 
@@ -65,8 +67,8 @@ class Reading:
     """Since the soak began."""
     memory: dict[str, Memory]
     """By kind of process."""
-    actors_uss_mb: dict[str, float]
-    """Of each symbol's actor."""
+    actors_mb: dict[str, float]
+    """What each symbol's actor has written."""
     logs: dict[str, LogOnDisk]
     lake_files: int
     lake_bytes: int

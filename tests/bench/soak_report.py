@@ -31,7 +31,7 @@ def text(soak: Soak, verdicts: Sequence[Verdict]) -> str:
         "",
         *aligned(
             ["what", "found", "limit", "kept"],
-            [[one.what, one.found, one.limit, _WORDS[one.passed]] for one in verdicts],
+            [[one.what, _in_a_cell(one.found), one.limit, _WORDS[one.passed]] for one in verdicts],
         ),
         "",
         *_notes(soak),
@@ -42,13 +42,18 @@ def text(soak: Soak, verdicts: Sequence[Verdict]) -> str:
 def line(soak: Soak) -> str:
     """How it goes, in a line."""
     last = soak.readings[-1]
-    uss_mb = sum(one.uss_mb for one in last.memory.values())
+    written_mb = sum(one.written_mb for one in last.memory.values())
     recent = soak_verdicts.latency_of([one for one in soak.readings if one.at_s > last.at_s - 60.0])
     return (
-        f"{last.at_s / 60:.0f} min: {last.ticks:,} ticks, {uss_mb:,.0f} MB, largest log "
+        f"{last.at_s / 60:.0f} min: {last.ticks:,} ticks, {written_mb:,.0f} MB, largest log "
         f"{number(_log_mb([last]))} MB, lake {number(last.lake_bytes / 1e6)} MB, "
         f"tick to forecast p50 {number(recent.p50_ms)} ms, p99 {number(recent.p99_ms)} ms"
     )
+
+
+def _in_a_cell(text: str) -> str:
+    """Words of others, as one cell of a table."""
+    return " ".join(text.replace("|", "/").split())
 
 
 def _thirds(soak: Soak) -> list[str]:
@@ -80,22 +85,16 @@ def _memory(soak: Soak) -> list[str]:
             [
                 kind,
                 str(after.processes),
-                number(before.uss_mb) if before else "",
+                number(before.written_mb) if before else "",
+                number(after.written_mb),
                 number(after.uss_mb),
                 number(after.rss_mb),
                 signed(grown.per_hour),
                 f"{signed(grown.low)} to {signed(grown.high)}",
             ]
         )
-    head = [
-        "kind",
-        "processes",
-        "USS MB after the warm-up",
-        "at the end",
-        "RSS MB",
-        "USS MB/h",
-        "95 % interval",
-    ]
+    head = ["kind", "processes", "MB after the warm-up", "at the end", "USS MB", "RSS MB"]
+    head += ["MB/h", "95 % interval"]
     return aligned(head, rows)
 
 
@@ -103,6 +102,8 @@ def _notes(soak: Soak) -> list[str]:
     return [
         "- tick to forecast: from an actor's receipt of the tick that closes a bar to a Ray client's hands; "
         "each quantile is the median over those of the minutes",
+        "- MB: what the processes have written, each for itself; USS adds pages of files that nobody else on the "
+        "machine happens to have too",
         f"- warm-up: the first {100 * soak_verdicts.WARM_UP_SHARE:.0f} % of the run; "
         f"trends are judged over {soak_verdicts.SHORTEST_TREND_S / 60:.0f} minutes or more after it",
         *(f"- no limit for {kind}: it {why}" for kind, why in soak_verdicts.EXEMPT.items()),

@@ -103,13 +103,13 @@ def latency_of(readings: Sequence[Reading]) -> Latency:
 def kinds(soak: Soak) -> list[str]:
     """Kinds of processes, those that hold most first."""
     last = soak.readings[-1].memory
-    return sorted(last, key=lambda kind: -last[kind].uss_mb)
+    return sorted(last, key=lambda kind: -last[kind].written_mb)
 
 
 def memory_trend(soak: Soak, kind: str) -> Trend:
     """Of all processes of a kind together, in MB an hour."""
     found = [one for one in after_warm_up(soak) if kind in one.memory]
-    return trend([one.at_s for one in found], [one.memory[kind].uss_mb for one in found])
+    return trend([one.at_s for one in found], [one.memory[kind].written_mb for one in found])
 
 
 def memory(soak: Soak) -> list[Verdict]:
@@ -121,11 +121,11 @@ def memory(soak: Soak) -> list[Verdict]:
             continue
         held = last.memory[kind]
         least = RAY_GROWTH_MB_PER_H if kind in RAYS_OWN else LEAST_GROWTH_MB_PER_H
-        limit = max(GROWTH_PER_H * held.uss_mb, least * held.processes)
+        limit = max(GROWTH_PER_H * held.written_mb, least * held.processes)
         found.append(_flat(soak, kind, memory_trend(soak, kind), limit))
     steepest, grown = _steepest_actor(soak)
     if steepest:
-        limit = max(GROWTH_PER_H * last.actors_uss_mb[steepest], LEAST_GROWTH_MB_PER_H)
+        limit = max(GROWTH_PER_H * last.actors_mb[steepest], LEAST_GROWTH_MB_PER_H)
         found.append(_flat(soak, f"the steepest actor, {steepest}", grown, limit))
     return found
 
@@ -133,9 +133,9 @@ def memory(soak: Soak) -> list[Verdict]:
 def _steepest_actor(soak: Soak) -> tuple[str, Trend]:
     readings = after_warm_up(soak)
     found = {}
-    for symbol in soak.readings[-1].actors_uss_mb:
-        there = [one for one in readings if symbol in one.actors_uss_mb]
-        found[symbol] = trend([one.at_s for one in there], [one.actors_uss_mb[symbol] for one in there])
+    for symbol in soak.readings[-1].actors_mb:
+        there = [one for one in readings if symbol in one.actors_mb]
+        found[symbol] = trend([one.at_s for one in there], [one.actors_mb[symbol] for one in there])
     if not found:
         return "", UNKNOWN
     return max(found.items(), key=lambda item: item[1].low)

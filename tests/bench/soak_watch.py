@@ -90,7 +90,7 @@ class Watch:
         return Reading(
             at_s=self.lasted_s,
             memory=memory,
-            actors_uss_mb=_actors(symbols),
+            actors_mb=_actors(symbols),
             logs=logs,
             lake_files=lake_files,
             lake_bytes=lake_bytes,
@@ -132,6 +132,7 @@ def _memory(processes: list[psutil.Process]) -> dict[str, Memory]:
     return {
         kind: Memory(
             processes=len(several),
+            written_mb=sum(one["written_mb"] for one in several),
             uss_mb=sum(one["uss_mb"] for one in several),
             rss_mb=sum(one["rss_mb"] for one in several),
         )
@@ -143,7 +144,7 @@ def _actors(symbols: dict[str, Any]) -> dict[str, float]:
     found = {}
     for symbol, status in symbols.items():
         with contextlib.suppress(OSError, KeyError):
-            found[symbol] = memory_mb(status["pid"])["uss_mb"]
+            found[symbol] = memory_mb(status["pid"])["written_mb"]
     return found
 
 

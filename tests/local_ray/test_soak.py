@@ -15,9 +15,9 @@ from tests.local_ray.conftest import ROOT
 SYMBOLS, TICKS_PER_S, MINUTES = 4, 400, 1.1
 ROLL_AFTER_S, CHECKPOINT_EVERY_S = 5, 2
 WARM_UP_S = 30.0
-GROWTH_MB = 6.0
-"""What an actor of some 115 MB may take on in the half minute after the warm-up. Its histories still fill
-then, by less than 1 MB; to keep the ticks of that time, or what was made of them, would cost more."""
+GROWTH_MB = 3.0
+"""What an actor may take on in the half minute after the warm-up; some 0.7 MB are usual. A leak of 0.1 MB a
+second shows here, smaller ones in an hour of `python -m tests.bench.soak`."""
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
 
@@ -95,5 +95,5 @@ def test_the_log_folder_is_bounded(soak: dict[str, Any]) -> None:
 def test_actors_do_not_grow_after_the_warm_up(soak: dict[str, Any]) -> None:
     warm = next(one for one in soak["readings"] if one["at_s"] >= WARM_UP_S)
     assert last(soak)["at_s"] - warm["at_s"] >= 20.0
-    for symbol, before_mb in warm["actors_uss_mb"].items():
-        assert last(soak)["actors_uss_mb"][symbol] - before_mb <= GROWTH_MB, symbol
+    for symbol, before_mb in warm["actors_mb"].items():
+        assert last(soak)["actors_mb"][symbol] - before_mb <= GROWTH_MB, symbol

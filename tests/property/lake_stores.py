@@ -62,13 +62,14 @@ class Killed(BaseException):
 class StepStore:
     """Calls `step` before every single thing that is asked of the store beneath.
 
-    Listing goes in pages of two keys and deleting key by key, as a real store may do it: what others do
-    in between is seen in part.
+    Deleting goes key by key. Listing goes in pages of two keys, as a bucket does it, or finds all names
+    first and then leaves out those that are gone, as a folder does: what others do meanwhile is seen in part.
     """
 
-    def __init__(self, below: MemoryStore, step: Any) -> None:
+    def __init__(self, below: MemoryStore, step: Any, snapshot: bool = False) -> None:
         self._below = below
         self._step = step
+        self._snapshot = snapshot
         self.uri = below.uri
 
     def prepare(self) -> None:
@@ -87,6 +88,13 @@ class StepStore:
         return self._below.get(key)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        if self._snapshot:
+            self._step()
+            for one in list(self._below.list(prefix)):
+                self._step()
+                if one.key in self._below.objects:
+                    yield one
+            return
         last = ""
         while True:
             self._step()
@@ -126,7 +134,9 @@ def dying(below: MemoryStore, after: int) -> StepStore:
 def random_schedule(seed: int, parties: int) -> list[int]:
     """Whose turn it is, in runs of any length."""
     draw = random.Random(seed)
-    return [party for _ in range(150) for party in [draw.randrange(parties)] * draw.choice([1, 1, 2, 3, 9])]
+    return [
+        party for _ in range(150) for party in [draw.randrange(parties)] * draw.choice([1, 1, 2, 3, 9, 50])
+    ]
 
 
 class Turns:

@@ -28,8 +28,11 @@ HELD = LakeCheck(ticks=180_000, trades=170_000, behind=10, problem="")
 def reading(at_s: float) -> Reading:
     return Reading(
         at_s=at_s,
-        memory={soak_watch.ACTORS: Memory(2, 230.0, 500.0), soak_watch.EXCHANGE: Memory(1, 50 + at_s, 90.0)},
-        actors_uss_mb={"AAA": 115.0, "BBB": 115.0},
+        memory={
+            soak_watch.ACTORS: Memory(2, 230.0, 240.0, 500.0),
+            soak_watch.EXCHANGE: Memory(1, 50 + at_s, 240.0, 90.0),
+        },
+        actors_mb={"AAA": 115.0, "BBB": 115.0},
         logs={"AAA": LOG, "BBB": LOG},
         lake_files=100,
         lake_bytes=1_000_000,
@@ -66,11 +69,11 @@ def test_a_sound_run_passes_everything() -> None:
     ("change", "what"),
     [
         (
-            lambda one: {"memory": {soak_watch.ACTORS: Memory(2, 230.0 + one.at_s / 360, 500.0)}},
+            lambda one: {"memory": {soak_watch.ACTORS: Memory(2, 230.0 + one.at_s / 360, 240.0, 500.0)}},
             "memory is flat: symbol actors",
         ),
         (
-            lambda one: {"actors_uss_mb": {"AAA": 115.0, "BBB": 115.0 + one.at_s / 720}},
+            lambda one: {"actors_mb": {"AAA": 115.0, "BBB": 115.0 + one.at_s / 720}},
             "memory is flat: the steepest actor, BBB",
         ),
         (lambda one: with_log(oldest_s=90.0 + one.at_s / 60), "the oldest segment on disk"),
@@ -120,7 +123,7 @@ def test_one_storm_and_a_moment_of_other_load_do_not_fail() -> None:
 def test_a_short_run_is_not_judged_by_its_trends() -> None:
     def growing(one: Reading) -> dict[str, Any]:
         return {
-            "memory": {soak_watch.ACTORS: Memory(2, 230.0 + one.at_s, 500.0)},
+            "memory": {soak_watch.ACTORS: Memory(2, 230.0 + one.at_s, 240.0, 500.0)},
             "latencies_ms": [one.at_s] * 100,
         }
 
@@ -133,7 +136,7 @@ def test_a_short_run_is_not_judged_by_its_trends() -> None:
 def test_growth_that_the_noise_hides_is_neither_passed_nor_failed() -> None:
     def restless(one: Reading) -> dict[str, Any]:
         wobble = np.random.default_rng(int(one.at_s // 100)).normal(0.0, 10.0)
-        return {"memory": {soak_watch.ACTORS: Memory(2, 230.0 + wobble, 500.0)}}
+        return {"memory": {soak_watch.ACTORS: Memory(2, 230.0 + wobble, 240.0, 500.0)}}
 
     (verdict,) = [one for one in soak_verdicts.memory(soak(restless)) if "symbol actors" in one.what]
     assert verdict.passed is None
@@ -141,7 +144,7 @@ def test_growth_that_the_noise_hides_is_neither_passed_nor_failed() -> None:
 
 def test_memory_before_the_warm_up_does_not_count() -> None:
     def warming(one: Reading) -> dict[str, Any]:
-        return {"memory": {soak_watch.ACTORS: Memory(2, 230.0 - max(0.0, 800.0 - one.at_s), 500.0)}}
+        return {"memory": {soak_watch.ACTORS: Memory(2, 230.0 - max(0.0, 800.0 - one.at_s), 240.0, 500.0)}}
 
     assert failed(soak(warming)) == []
 

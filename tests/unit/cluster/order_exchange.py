@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster import venues
+from cluster.event_order import FedEvent
 from cluster.exchange.faults import FaultKind
 from cluster.exchange.server import ExchangeSettings, LocalExchange
 from cluster.exchange.tape import TapeSpec
@@ -23,7 +24,7 @@ from cluster.feed import Feed, FeedPolicy
 from cluster.gap_filler import GapFiller
 from cluster.gap_keeper import GapKeeper
 from cluster.gap_policy import GapPolicy
-from cluster.trade_order import FedEvent, order_of
+from cluster.trade_order import order_of
 from cluster.venues.base import Event, Trade, Venue
 
 SYMBOL = "BTCUSDT"

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from cluster.event_order import FedEvent
 from cluster.gap_keeper import GapKeeper
 from cluster.gap_policy import GapPolicy
-from cluster.trade_order import FedEvent, TradeOrder
+from cluster.trade_order import TradeOrder
 from cluster.venues.base import Connected, Disconnected, Event, Quote, Trade
 from tests.unit.cluster.feed_exchange import until
 from tests.unit.cluster.rest_venue import (
@@ -187,15 +188,24 @@ async def test_a_hole_that_closes_while_rest_is_asked_is_not_given_up() -> None:
         assert kept.order.counts.gaps_given_up == 0 and shape(kept.out) == [1, 2, 3]
 
 
+async def test_a_hole_is_not_given_up_for_the_one_before_it() -> None:
+    async with RestVenue(HANGS) as venue, Kept(venue, fill_within_s=0.4, request_timeout_s=60.0) as kept:
+        kept.says(Connected(1), 1, 3)
+        await until(lambda: time.monotonic() > kept.began_s + 0.3)
+        assert kept.says(2, 5) == [2, 3]
+        await kept.until_id(5)
+        assert shape(kept.out) == [1, 2, 3, 4, 5] and kept.order.counts.gaps_given_up == 0
+
+
 async def test_a_quiet_market_is_caught_up_with_in_pages() -> None:
-    async with RestVenue(last_id=2_345) as venue, Kept(venue) as kept:
+    async with RestVenue(last_id=2_300) as venue, Kept(venue) as kept:
         kept.says(Connected(1), 345, _CUT)
         assert kept.keeper.reason == "the connection is being renewed"
         kept.says(Connected(2))
         assert kept.keeper.reason == "what was missed is being asked for"
         await until(lambda: kept.keeper.caught_up)
-        assert shape(kept.out) == list(range(345, 2_346))
-        assert venue.asked == [(346, 1000), (1_346, 1000), (2_346, 1000)]
+        assert shape(kept.out) == list(range(345, 2_301))
+        assert venue.asked == [(346, 1000), (1_346, 1000)], "a short page is the last"
         assert (kept.order.counts.gaps_filled, kept.order.counts.holes) == (1, 0)
 
 
@@ -245,9 +255,11 @@ async def test_given_up_trades_are_asked_for_again_and_stored() -> None:
         venue.answers.clear()
         asked = len(venue.asked)
         await until(lambda: len(kept.stored) == 4)
+        kept.says(9)
+        await kept.until_id(9)
         assert kept.stored == [2, 3, 5, 6]
-        assert len(venue.asked) == asked + 1, "one page holds them all"
-        assert shape(kept.out) == [1, "2-3", 4, "5-6", 7]
+        assert venue.asked[asked:] == [(2, 1000), (8, 1)], "one page holds them all"
+        assert shape(kept.out) == [1, "2-3", 4, "5-6", 7, 8, 9]
         assert kept.order.lost == [] and kept.order.counts.missing == 0
 
 
@@ -267,6 +279,18 @@ async def test_trades_that_never_come_are_asked_for_ever_more_rarely() -> None:
         pauses = [b - a for a, b in zip(venue.times_s, venue.times_s[1:], strict=False)]
         assert pauses[0] >= 0.05 and pauses[1] >= 0.1 and pauses[2] >= 0.2 and pauses[3] >= 0.4
         assert kept.stored == [] and kept.order.lost == [(2, 2)]
+
+
+async def test_a_long_gap_is_repaired_page_by_page() -> None:
+    policy = {"fill_within_s": 0.05, "repair_every_s": 0.1, "repair_pages": 2}
+    async with RestVenue(*_DOWN) as venue, Kept(venue, **policy) as kept:
+        kept.says(Connected(1), 1, 2_503)
+        await kept.until_id(2_503)
+        venue.answers.clear()
+        await until(lambda: len(kept.stored) == 2_501)
+        assert kept.stored == list(range(2, 2_503))
+        assert [first for first, _ in venue.asked[-3:]] == [2, 1_002, 2_002]
+        assert venue.times_s[-1] - venue.times_s[-2] >= 0.1, "two pages at a time"
 
 
 async def test_repairs_are_bounded_and_each_gap_gets_its_turn() -> None:

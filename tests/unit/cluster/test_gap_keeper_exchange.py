@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from cluster.event_order import Gap
 from cluster.exchange.faults import FaultKind, FaultSpec
 from cluster.exchange.tape import TapeSpec
 from cluster.feed import FeedPolicy
-from cluster.trade_order import Gap
 from cluster.venues.base import Quote
 from tests.unit.cluster.feed_exchange import until
 from tests.unit.cluster.order_exchange import Consumer, exchange, fed, ledger, published, write_tape

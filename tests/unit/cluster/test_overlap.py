@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster import overlap, venues
-from cluster.event_order import EventOrder
+from cluster.event_order import EventOrder, Gap
 from cluster.gap_policy import GapPolicy
 from cluster.overlap import OverlapOrder
-from cluster.trade_order import Gap, TradeOrder, order_of
+from cluster.trade_order import TradeOrder, order_of
 from cluster.venues.base import Connected, Disconnected, Event, Quote, TradeIds
 from features.errors import SnapshotError
 from features.ticks import NO_ID

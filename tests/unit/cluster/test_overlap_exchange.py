@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.event_order import Gap
 from cluster.exchange.faults import FaultKind, FaultSpec
 from cluster.exchange.server import LocalExchange
 from cluster.exchange.tape import TapeSpec
-from cluster.trade_order import Gap
 from cluster.venues.base import Trade
 from tests.unit.cluster.feed_exchange import until
 from tests.unit.cluster.order_exchange import SYMBOL, Consumer, exchange, fed, write_tape

@@ -35,15 +35,6 @@ CASES: dict[str, tuple[dict[str, Any], bool, SymbolState, Action, str]] = {
         REPLACE,
         "its actor has not answered for 21 s",
     ),
-    "dead": ({"dead": True}, True, SymbolState.RECOVERING, REPLACE, "its actor has died"),
-    "dead before it started": ({"dead": True}, False, SymbolState.RECOVERING, REPLACE, "its actor has died"),
-    "dead though it answered": (
-        {"dead": True, "answered": True, "feed": "live"},
-        True,
-        SymbolState.RECOVERING,
-        REPLACE,
-        "its actor has died",
-    ),
     "live": ({"answered": True, "feed": "live"}, True, SymbolState.LIVE, LEAVE, ""),
     "live at the first answer": ({"answered": True, "feed": "live"}, False, SymbolState.LIVE, LEAVE, ""),
     "live after silence": (
@@ -71,15 +62,43 @@ CASES: dict[str, tuple[dict[str, Any], bool, SymbolState, Action, str]] = {
         {"answered": True, "feed": "closed", "failure": "no such symbol"},
         True,
         SymbolState.FAILED,
-        LEAVE,
+        REPLACE,
         "no such symbol",
     ),
     "failed while its feed looks live": (
         {"answered": True, "feed": "live", "failure": "broken"},
         True,
         SymbolState.FAILED,
-        LEAVE,
+        REPLACE,
         "broken",
+    ),
+    "stuck though its status thread answers": (
+        {"answered": True, "feed": "live", "stuck_s": 21.0},
+        True,
+        SymbolState.RECOVERING,
+        REPLACE,
+        "its actor has been stuck for 21 s",
+    ),
+    "busy, not stuck": (
+        {"answered": True, "feed": "live", "stuck_s": 19.0},
+        True,
+        SymbolState.LIVE,
+        LEAVE,
+        "",
+    ),
+    "catching up after a restart": (
+        {"answered": True, "feed": "live", "recovering": "trades 5 to 9 are missing"},
+        True,
+        SymbolState.RECOVERING,
+        LEAVE,
+        "trades 5 to 9 are missing",
+    ),
+    "its log is full": (
+        {"answered": True, "feed": "live", "trouble": "the disk is full"},
+        True,
+        SymbolState.RECOVERING,
+        LEAVE,
+        "the disk is full",
     ),
 }
 
@@ -87,13 +106,13 @@ CASES: dict[str, tuple[dict[str, Any], bool, SymbolState, Action, str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_seen_decides(case: str) -> None:
     seen, before, state, action, reason = CASES[case]
-    observation = Observation(**({"answered": False, "dead": False, "silent_s": 0.0} | seen))
+    observation = Observation(**({"answered": False, "silent_s": 0.0} | seen))
     verdict = judge(observation, before, PATIENCE)
     assert (verdict.state, verdict.action, verdict.reason) == (state, action, reason)
 
 
 def test_patience_is_what_decides_when() -> None:
-    seen = Observation(answered=False, dead=False, silent_s=3.0)
+    seen = Observation(answered=False, silent_s=3.0)
     assert judge(seen, False, Patience(start_s=2.0)).action is REPLACE
     assert judge(seen, True, Patience(silence_s=2.0)).action is REPLACE
     assert judge(seen, True, Patience(silence_s=4.0)).action is LEAVE

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.trade_order import Gap, TradeOrder
+from cluster.event_order import Gap
+from cluster.trade_order import TradeOrder
 from cluster.venues.base import Ack, Connected, Disconnected, Heartbeat
 from features.ticks import NO_ID
 from tests.unit.cluster.trade_orders import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.trade_order import FedEvent, Gap, TradeOrder
+from cluster.event_order import FedEvent, Gap
+from cluster.trade_order import TradeOrder
 from cluster.venues.base import Connected, Event, Quote, Trade
 
 SECOND = 1_000_000_000
