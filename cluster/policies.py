@@ -38,6 +38,8 @@ class Observation:
     silent_s: float
     """Time since it last answered, or since it was started."""
     feed: str = "closed"
+    connected: bool = False
+    """Its connection is open, if quiet."""
     ever_received: bool = False
     failure: str = ""
     stuck_s: float = 0.0
@@ -85,7 +87,7 @@ def judge(seen: Observation, answered_before: bool, patience: Patience) -> Verdi
     waits = seen.recovering or seen.trouble
     if waits:
         return Verdict(SymbolState.RECOVERING, Action.LEAVE, waits)
-    if seen.feed == "live":
+    if seen.feed == "live" or (seen.connected and seen.ever_received):
         return Verdict(SymbolState.LIVE, Action.LEAVE)
     if seen.ever_received:
         return Verdict(SymbolState.RECOVERING, Action.LEAVE, f"its feed is {seen.feed}")

@@ -226,6 +226,7 @@ class Supervisor:
             True,
             0.0,
             feed=status["feed"],
+            connected=status["connected"],
             ever_received=bool(status["received_ns"]),
             failure=status["failure"],
             stuck_s=status["stuck_s"],

@@ -21,7 +21,7 @@ import ray
 
 from cluster import node_agent, venues
 from cluster.answers import Answers
-from cluster.feed import Feed, FeedState
+from cluster.feed import Feed
 from cluster.feed_policy import FeedPolicy
 from cluster.latency import LatencyHistogram
 from cluster.symbol_stream import StreamSettings, SymbolStream
@@ -119,6 +119,7 @@ class SymbolActor:
             "epoch": stream.epoch,
             "started_ns": self._started_ns,
             "feed": feed.state.value,
+            "connected": feed.connected_since_ns is not None,
             "failure": self._failure,
             "stuck_s": time.monotonic() - self._turned_s,
             "opened": stream.opened,
@@ -211,12 +212,11 @@ class SymbolActor:
             return ""
         if not self._stream.opened:
             return "its state is being restored"
-        if self._stream.keeper.caught_up and self._feed.state is FeedState.LIVE:
-            self._caught_up = True
-            return ""
         if not self._stream.order.known:
             return ""  # nothing came before: there is nothing to catch up with
-        return self._stream.keeper.reason or f"its feed is {self._feed.state.value}"
+        # A market may be quiet: what counts is that we are connected and that REST has no more.
+        self._caught_up = self._stream.keeper.caught_up and self._feed.connected_since_ns is not None
+        return "" if self._caught_up else self._stream.keeper.reason or "its connection is being made"
 
     def _answer(self) -> dict[str, Any]:
         ready, recovering = self._ready, self._recovering()

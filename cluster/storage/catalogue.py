@@ -1,15 +1,19 @@
 """What is in the lake, as a listing shows it: partitions, and for each the files that hold its rows.
 
-A listing takes time, and compactions go on meanwhile: a file may be replaced behind the place that the
-listing has reached by one that appears before it. So a listing counts only once another one, begun after
-it, shows the same compacted files.
+A listing takes time, and compactions go on meanwhile: a file may be removed before the listing reaches it,
+and the one that replaces it appear where the listing has been already. So whoever removes files first
+writes a note of it, a new one each time (`announce_removal`), and a listing counts only if the note was
+the same before and after it. Then all that was removed meanwhile was announced, and what replaces it was
+published, before the listing began: it shows that, or what replaces that in turn.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import uuid4
 
 from pyarrow.fs import FileSelector
 
@@ -61,10 +65,11 @@ class Catalogue:
         """
         where = layout.symbol_prefix(schemas.table(table).name, venue, symbol)
         where += layout.common_prefix(first_date, last_date)
+        removal_key = layout.removal_key(table, venue, symbol)
         for _ in range(ATTEMPTS):
             found = [
                 file
-                for file in self._settled(where, archived)
+                for file in self._settled(where, removal_key, archived)
                 if (first_date is None or file.partition.date >= first_date)
                 and (last_date is None or file.partition.date <= last_date)
             ]
@@ -77,6 +82,12 @@ class Catalogue:
     def claims(self, holding: Holding) -> dict[str, Claim]:
         """What the compacted files of a partition stand for. Raises ObjectMissing."""
         return {name: self._claim(file) for name, file in holding.files.items() if file.compact}
+
+    def announce_removal(self, partition: Partition, name: str) -> None:
+        """Note that what the compacted file of this name replaces is about to be removed."""
+        note = {"by": name, "date": partition.date, "id": uuid4().hex}
+        key = layout.removal_key(partition.table, partition.venue, partition.symbol)
+        self._store.put(key, json.dumps(note).encode())
 
     def restless(self) -> StoreUnreachable:
         """The error for a job that found its files replaced again and again."""
@@ -101,14 +112,22 @@ class Catalogue:
         found = {layout.parse_symbol_folder(folder) for folder in folders}
         return {pair for pair in found if pair is not None}
 
-    def _settled(self, where: str, archived: bool) -> list[DataFile]:
-        before = list(self._scan(where, archived))
+    def _settled(self, where: str, removal_key: str, archived: bool) -> list[DataFile]:
+        """The files whose keys begin with `where`, in a listing that misses nothing that is readable."""
+        before = self._note(removal_key)
         for _ in range(ATTEMPTS):
-            after = list(self._scan(where, archived))
-            if {file.key for file in before if file.compact} == {file.key for file in after if file.compact}:
-                return before
+            found = list(self._scan(where, archived))
+            after = self._note(removal_key)
+            if after == before:
+                return found
             before = after
         raise self.restless()
+
+    def _note(self, key: str) -> bytes:
+        try:
+            return self._store.get(key)
+        except ObjectMissing:
+            return b""
 
     def _scan(self, where: str, archived: bool) -> Iterator[DataFile]:
         # The archive comes last: what moves there meanwhile is seen at least once.

@@ -130,5 +130,7 @@ def _remove_replaced(lake: Lake, partition: Partition, name: str) -> tuple[int, 
         return 0, 0
     removable = cover.may_delete(name, holding.cover) or ()
     files = [holding.files[one] for one in removable if not holding.files[one].prefix]
-    lake.store.delete(file.key for file in files)
+    if files:
+        lake.catalogue.announce_removal(partition, name)
+        lake.store.delete(file.key for file in files)
     return len(files), sum(file.size for file in files)

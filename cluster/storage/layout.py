@@ -3,6 +3,7 @@
     trades/venue=binance/symbol=BTCUSDT/date=2024-08-09/0000000000007-000000000000-000000000999-<digest>.parquet
     epochs/venue=binance/symbol=BTCUSDT/0000000000007.json
     checkpoints/venue=binance/symbol=BTCUSDT/0000000000007-000000001000.ckpt
+    removals/venue=binance/symbol=BTCUSDT/trades
 
 Venue and symbol are percent-encoded, as Hive tools do; the date is the UTC day of the table's time
 column. The name of a data file is its epoch, the first and the last sequence in it ("late" where no row
@@ -23,6 +24,7 @@ DAY_NS = 86_400_000_000_000
 DIGEST_LENGTH = 16
 EPOCHS = "epochs"
 CHECKPOINTS = "checkpoints"
+_REMOVALS = "removals"
 
 _DATA_FILE = re.compile(
     r"(?P<prefix>.*?)(?P<table>[a-z]+)/venue=(?P<venue>[^/]+)/symbol=(?P<symbol>[^/]+)/date=(?P<date>[0-9-]{10})/"
@@ -139,6 +141,11 @@ def parse_checkpoint_key(key: str) -> tuple[int, int] | None:
     """Epoch and sequence of a checkpoint; None where the key is none of a checkpoint."""
     found = _CHECKPOINT.fullmatch(key)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def removal_key(table: str, venue: str, symbol: str) -> str:
+    """Where it is noted who was the last to begin removing replaced files."""
+    return f"{symbol_prefix(_REMOVALS, venue, symbol)}{table}"
 
 
 def parse_symbol_folder(path: str) -> tuple[str, str] | None:

@@ -102,8 +102,8 @@ def _notes(soak: Soak) -> list[str]:
     return [
         "- tick to forecast: from an actor's receipt of the tick that closes a bar to a Ray client's hands; "
         "each quantile is the median over those of the minutes",
-        "- MB: what the processes have written, each for itself; USS adds pages of files that nobody else on the "
-        "machine happens to have too",
+        "- MB: what the processes have written, each for itself; USS adds pages of files that nobody else "
+        "on the machine happens to have too",
         f"- warm-up: the first {100 * soak_verdicts.WARM_UP_SHARE:.0f} % of the run; "
         f"trends are judged over {soak_verdicts.SHORTEST_TREND_S / 60:.0f} minutes or more after it",
         *(f"- no limit for {kind}: it {why}" for kind, why in soak_verdicts.EXEMPT.items()),

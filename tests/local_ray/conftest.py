@@ -189,6 +189,12 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tickcast]:
         folder,
         symbols=list(SYMBOLS),
         venue={"quotes": False, "options": {"microseconds": True}},
+        storage={
+            "lake": {"uri": str(folder / "lake")},
+            "data_dir": str(folder / "data"),
+            "log": {"roll_after_s": 1.0, "checkpoint_every_s": 1.0},
+        },
+        supervision={"hung_after_s": 3.0, "answer_within_s": 2.0},
     )
     try:
         run.up("--replay", str(folder / "trades.parquet"), "--speed", "max")

@@ -58,6 +58,13 @@ CASES: dict[str, tuple[dict[str, Any], bool, SymbolState, Action, str]] = {
         LEAVE,
         "its feed is connecting",
     ),
+    "connected in a quiet market": (
+        {"answered": True, "feed": "connecting", "connected": True, "ever_received": True},
+        True,
+        SymbolState.LIVE,
+        LEAVE,
+        "",
+    ),
     "failed": (
         {"answered": True, "feed": "closed", "failure": "no such symbol"},
         True,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -162,6 +165,36 @@ def test_open_gaps_are_bounded_the_newest_stay() -> None:
     assert made.lost[0] == (3, 3)
     assert made.counts.missing == 10_001  # they are missing all the same
     assert len(made.report()["open_gaps"]) == 100
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns as often as the interpreter lets them."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before_s)
+
+
+def test_the_report_may_be_read_from_another_thread(restless: None) -> None:
+    made, failures, over = order(trade(1)), list[Exception](), threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            try:
+                made.report()
+            except Exception as error:
+                failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(1, 12_000, 4):
+        made.accept([*trades(number + 2), quote(), *trades(number + 4)])
+        made.fill(trades(number + 1))
+        made.give_up()
+    over.set()
+    reader.join()
+    assert failures == [] and made.counts.gaps_given_up == 3_000
 
 
 def test_the_report_is_plain() -> None:
