@@ -3,6 +3,7 @@
 TickcastError
     VenueError            a venue answered with an error of its own
     FeedError             a connection can't be used at all; trying again won't help
+    GapNotFilled          missing trades could not be fetched (cluster/gap_filler.py)
     StoreError            the object store did not do what it was asked
         StoreUnreachable  it did not answer: trying again later can help
         StoreRefused      it refuses us: trying again won't help

@@ -154,6 +154,8 @@ class SymbolActor:
             found = await self._stream.open(self._bring)
             if found.answers is not None:
                 self._answers.restore(found.answers)
+                ingest = self._stream.ingest
+                ingest.received_ns = max(ingest.received_ns, self._answers.known_ns)
             for step in found.steps:
                 self._answers.publish(step, found.received_ns)
             self._restored.set()

@@ -148,8 +148,8 @@ class SymbolStream:
 
     def heartbeat(self, now_ns: int, delay_ns: int) -> None:
         """Close the open bar if the venue's clock has passed its end by `delay_ns`."""
-        if self.order.held:
-            return
+        if not self.keeper.caught_up:
+            return  # a bar must not close before the trades that belong into it have come
         step = self.ingest.heartbeat(now_ns, delay_ns, self.order.counters())
         if step is not None:
             self._on_step(step, 0)

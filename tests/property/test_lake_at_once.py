@@ -1,4 +1,4 @@
-"""Compactions, writers and readers take turns at every single call of the store: nothing is lost or doubled."""
+"""Compactions, writers and readers take turns at every call of the store: nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_three_compactions_of_one_day_beside_a_writer_and_a_reader(seed: int) ->
     assert sum(key.endswith(".parquet") for key in store.objects) == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(SEEDS, st.sampled_from(TABLES))
 def test_two_compactions_while_a_past_with_all_its_epochs_is_written_and_read(seed: int, table: str) -> None:
     history, store = random_history(seed), MemoryStore()

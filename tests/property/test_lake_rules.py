@@ -83,7 +83,7 @@ def compact(lake: Lake, partition: Partition) -> None:
     compact_day(lake, partition.table, partition.venue, partition.symbol, partition.date)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_what_is_read_is_what_the_rules_say_before_and_after_compacting(seed: int) -> None:
     history, store = random_history(seed), MemoryStore()
@@ -98,7 +98,7 @@ def test_what_is_read_is_what_the_rules_say_before_and_after_compacting(seed: in
     assert len({file.partition for file in left if file}) == sum(file is not None for file in left)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_compacting_and_archiving_between_writes_changes_nothing(seed: int) -> None:
     history, store, draw = random_history(seed), MemoryStore(), random.Random(seed)
@@ -114,7 +114,7 @@ def test_compacting_and_archiving_between_writes_changes_nothing(seed: int) -> N
     assert_reads(store, history.steps, archived=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(SEEDS, st.integers(0, 60))
 def test_a_compaction_killed_at_any_call_changes_nothing_and_the_next_one_finishes(
     seed: int, calls: int
@@ -133,7 +133,7 @@ def test_a_compaction_killed_at_any_call_changes_nothing_and_the_next_one_finish
         assert sum(key.startswith(partition.prefix) for key in store.objects) == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_compaction_may_be_killed_at_every_single_call(seed: int) -> None:
     history, store = random_history(seed), MemoryStore()
     history.write(Lake(store))

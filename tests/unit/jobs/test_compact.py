@@ -49,8 +49,8 @@ def filled(lake: Lake) -> Lake:
 
 
 def files(lake: Lake, prefix: str = "") -> list[str]:
-    """Table, symbol and date of every file."""
-    found = [info.key.split("/") for info in lake.store.list(prefix)]
+    """Table, symbol and date of every data file; a star marks those that a compaction wrote."""
+    found = [info.key.split("/") for info in lake.store.list(prefix) if info.key.endswith(".parquet")]
     return sorted(
         f"{key[-5]} {key[-3][7:]} {key[-2][5:]}{'*' * key[-1].startswith('compact')}" for key in found
     )
