@@ -21,6 +21,7 @@ from typing import Any
 
 from cluster.storage.lake import Lake
 from cluster.storage.objects import open_store
+from features.errors import ConfigError
 from jobs import command_line, drill_checks
 from jobs.drill_checks import Check
 from jobs.drill_faults import FaultHand, Injected
@@ -182,7 +183,7 @@ def parser() -> argparse.ArgumentParser:
     one = command_line.parser("drill", __doc__ or "")
     one.add_argument("--symbols", type=int, default=4, help="how many (4)")
     one.add_argument("--faults", type=int, default=24, help="how many (24)")
-    one.add_argument("--seconds", type=float, default=240.0, help="length of the tape (240)")
+    one.add_argument("--seconds", type=float, default=120.0, help="length of the tape (120)")
     one.add_argument("--rate", type=float, default=50.0, help="trades a second and symbol (50)")
     one.add_argument("--seed", type=int, default=0, help="of the market and the faults (0)")
     one.add_argument("--store", choices=("s3", "folder"), help="s3 needs rclone (s3 where it is installed)")
@@ -200,8 +201,12 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
         rate=arguments.rate,
         store=arguments.store or ("s3" if rclone() else "folder"),
     )
-    with tempfile.TemporaryDirectory(prefix="tickcast-drill-") as folder:
-        result = drill(spec, arguments.keep or Path(folder), command_line.say)
+    with tempfile.TemporaryDirectory(prefix="tickcast-drill-") as temporary:
+        folder = arguments.keep or Path(temporary)
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError("is not empty", f"--keep {folder}", "name a new folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        result = drill(spec, folder, command_line.say)
     if not arguments.json:
         _show(result)
     return result, 0 if result["passed"] else 1

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.errors import ObjectMissing
+from cluster.errors import ObjectMissing, StoreError
 from cluster.storage import cover, layout, schemas
 from cluster.storage.catalogue import ATTEMPTS, Holding
 from cluster.storage.epochs import Fence
@@ -78,10 +78,14 @@ def _compact(lake: Lake, partition: Partition) -> Compaction:
     if _is_compact(holding, fence):
         removed, freed = _remove_replaced(lake, partition, holding.to_read[0].name) if count > 1 else (0, 0)
         return Compaction(partition, False, count, count - removed, 0, size, size - freed)
-    with tempfile.TemporaryDirectory(prefix="tickcast-compact-") as folder:
-        merged = _merge(lake, holding, fence, Path(folder))
-        written = merged.path.stat().st_size
-        lake.store.put_file(partition.prefix + merged.name, merged.path)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tickcast-compact-") as folder:
+            merged = _merge(lake, holding, fence, Path(folder))
+            written = merged.path.stat().st_size
+            lake.store.put_file(partition.prefix + merged.name, merged.path)
+    except OSError as error:
+        fix = "make room for a day's files there, or set TMPDIR to another folder"
+        raise StoreError(f"merging failed: {error.strerror or error}", tempfile.gettempdir(), fix) from error
     removed, freed = _remove_replaced(lake, partition, merged.name)
     return Compaction(
         partition,

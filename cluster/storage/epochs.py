@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -91,14 +91,17 @@ class EpochStore:
         return sorted((self._record(key) for key in keys), key=lambda record: record.epoch)
 
     def put(self, record: EpochRecord) -> None:
-        """Store a record; again is harmless. Raises DataError where the epoch has another one already."""
+        """Store a record. Where the epoch has one already, that stays; DataError if it says anything else.
+
+        When an incarnation started may be told differently by those who pass it on.
+        """
         key = layout.epoch_key(record.venue, record.symbol, record.epoch)
         try:
             before = self._record(key)
         except ObjectMissing:
             self._store.put(key, record.to_json())
             return
-        if before != record:
+        if replace(before, started_ns=record.started_ns) != record:
             raise DataError(
                 f"epoch {record.epoch} has begun already, at sequence {before.first_sequence}",
                 key,

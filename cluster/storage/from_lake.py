@@ -6,6 +6,7 @@ of this machine would have left: a checkpoint, and a segment with the ticks sinc
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 from cluster.storage import frames, segments
 from cluster.storage.epochs import EpochRecord
 from cluster.storage.lake import Lake
+from cluster.storage.stream import StreamHole
 from features.ticks import Ticks
 
+_BATCH = 8192
 _TICKS_WITHOUT_CHECKPOINT = 10_000
 """So many are brought where no checkpoint is: enough to know which trades came last."""
 
@@ -65,11 +68,13 @@ def _write_segment(lake: Lake, newest: EpochRecord, begun: EpochRecord, folder: 
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         file.write(frames.header(head))
-        for sequence, ticks in lake.ticks(newest.venue, newest.symbol, first):
-            for start in range(0, len(ticks), 8192):
-                part: Ticks = ticks[start : start + 8192]
-                file.write(frames.ticks(sequence + start, part, ()))
-            count += len(ticks)
+        # An upload that broke off may have left a hole near the end: the stream goes on from there.
+        with contextlib.suppress(StreamHole):
+            for sequence, ticks in lake.ticks(newest.venue, newest.symbol, first):
+                for start in range(0, len(ticks), _BATCH):
+                    part: Ticks = ticks[start : start + _BATCH]
+                    file.write(frames.ticks(sequence + start, part, ()))
+                count += len(ticks)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -62,7 +62,10 @@ class Lake(LakeReader):
         return keys
 
     def put_epoch(self, record: EpochRecord) -> None:
-        """Record the beginning of an incarnation, before any row of it. Raises DataError for a used epoch."""
+        """Record the beginning of an incarnation, before any row of it; again is harmless.
+
+        Raises DataError where the epoch is that of another one.
+        """
         _check_names(record.venue, record.symbol, record.epoch)
         self._epochs.put(record)
 

@@ -72,6 +72,11 @@ class StreamReader:
                     yield at, ticks
                     at, attempts = at + len(ticks), 0
                 return
+            except StreamHole:
+                # A segment may have come between the listings of two tables: look once more.
+                attempts += 1
+                if attempts > 1:
+                    raise
             except ObjectMissing:
                 # A compaction has replaced a file: go on from here with those that are there now.
                 attempts += 1

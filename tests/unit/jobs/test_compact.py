@@ -16,7 +16,7 @@ from cluster.storage.objects import open_store
 from cluster.storage.store_spec import StoreSpec
 from jobs import command_line
 from jobs.compact import CompactSpec, Summary, compact, parser, run
-from tests.s3_server import S3Server
+from jobs.s3_server import S3Server
 from tests.unit.cluster.storage.lake_rows import (
     DATE,
     DATE_BEFORE,

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.storage.objects import ObjectStore, open_store
 from cluster.storage.store_spec import StoreSpec
-from tests.s3_server import S3Server
+from jobs.s3_server import S3Server
 
 _NUMBERS = count()
 

@@ -117,3 +117,17 @@ def test_a_past_that_another_machine_has_overruled_is_not_gone_back_to(tmp_path:
     # What machine one had not sent yet reaches the lake late, and stays outside the stream.
     archive(tmp_path, "one", lake)
     assert lake.end("binance", "AAA") == 400
+
+
+def test_an_upload_that_broke_off_ends_the_stream_before_the_hole(tmp_path: Path, lake: Lake) -> None:
+    one = Writer(folder(tmp_path, "one")).take(TICKS[:200]).roll().checkpoint()
+    archive(tmp_path, "one", lake)
+    one.take(TICKS[200:400]).roll().die()
+    archive(tmp_path, "one", lake)
+    # The trades of the second segment are there, its quotes never came.
+    quotes = [key.key for key in lake.store.list("quotes/")]
+    lake.store.delete(quotes[-1:])
+    found = moved(tmp_path, lake)
+    first_quote = 200 + int((TICKS[200:400].kind == 1).argmax())
+    assert found.next_sequence == first_quote
+    assert found.engine.digest() == digest_after(first_quote)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.errors import StoreUnreachable
+from cluster.errors import StoreError, StoreUnreachable
 from cluster.storage import schemas
 from cluster.storage.compaction import Compaction, archive_day, compact_day
 from cluster.storage.lake import Lake
@@ -20,7 +21,7 @@ from cluster.storage.layout import Partition, parse_data_key
 from cluster.storage.objects import ObjectStore, open_store
 from cluster.storage.store_spec import StoreSpec
 from features.errors import DataError
-from tests.s3_server import S3Server
+from jobs.s3_server import S3Server
 from tests.unit.cluster.storage.lake_rows import DATE, MIDNIGHT_NS, SYMBOL, VENUE, features, record, trades
 
 
@@ -190,6 +191,14 @@ def test_a_damaged_file_is_named_and_everything_stays_as_it_is(store: ObjectStor
     with pytest.raises(DataError, match=f"{bad}: the file is damaged: its bytes have another digest"):
         compact(lake)
     assert names(store) == sorted(key.rpartition("/")[2] for key in (good, bad))
+
+
+def test_a_full_disk_is_an_error_that_says_where(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake(store)
+    lake.write("trades", VENUE, SYMBOL, 1, trades([0]))
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(StoreError, match="/nowhere: merging failed: No such file or directory; make room"):
+        compact(lake)
 
 
 def test_files_of_others_in_the_store_are_left_alone(store: ObjectStore) -> None:

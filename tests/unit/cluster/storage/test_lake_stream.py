@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from cluster.storage import schemas
+from cluster.storage.catalogue import Catalogue
 from cluster.storage.compaction import archive_day, compact_day
 from cluster.storage.lake import Lake
 from cluster.storage.layout import parse_data_key
@@ -136,6 +138,23 @@ def test_the_first_hole_is_named_after_all_that_comes_before_it(store: ObjectSto
         with pytest.raises(StreamHole) as error:
             gathered(lake, first, last)
         assert (error.value.first, error.value.last) == hole
+
+
+def test_a_segment_that_comes_while_the_tables_are_listed_is_no_hole(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, ticks = Lake(store), recording(300)
+    write_ticks(lake, 1, 0, ticks[:200])
+    reader, listing, coming = Lake(store), Catalogue.holdings, [ticks[200:]]
+
+    def slow(self: Catalogue, table: str, *rest: Any, **more: Any) -> Any:
+        if table == "quotes" and coming:
+            write_ticks(lake, 1, 200, coming.pop())
+        return listing(self, table, *rest, **more)
+
+    monkeypatch.setattr(Catalogue, "holdings", slow)
+    assert gathered(reader) == ticks.to_bytes()
+    assert not coming
 
 
 def test_a_tick_missing_from_one_table_is_a_hole(store: ObjectStore) -> None:

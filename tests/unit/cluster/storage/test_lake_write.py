@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -249,11 +249,12 @@ def test_epochs_are_recorded_once_each(store: ObjectStore) -> None:
     lake = Lake(store)
     lake.put_epoch(record(20, 100))
     lake.put_epoch(record(3, 0, fresh=True))
-    lake.put_epoch(record(20, 100))
+    lake.put_epoch(replace(record(20, 100), started_ns=77))
     assert Lake(store).epochs(VENUE, SYMBOL) == [record(3, 0, fresh=True), record(20, 100)]
     assert lake.epochs(VENUE, "other") == []
-    with pytest.raises(DataError, match="epoch 20 has begun already, at sequence 100"):
-        Lake(store).put_epoch(record(20, 90))
+    for other in (record(20, 90), record(20, 100, fresh=True)):
+        with pytest.raises(DataError, match="epoch 20 has begun already, at sequence 100"):
+            Lake(store).put_epoch(other)
     assert lake.epochs(VENUE, SYMBOL)[-1].first_sequence == 100
 
 

@@ -23,7 +23,7 @@ from cluster.storage.retention import (
 )
 from cluster.storage.store_spec import StoreSpec
 from features.errors import ConfigError
-from tests.s3_server import S3Server
+from jobs.s3_server import S3Server
 from tests.unit.cluster.storage.wire import Answer, Request, Wire
 
 _DAY_NS = 86_400 * 10**9

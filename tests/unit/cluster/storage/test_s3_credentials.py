@@ -19,7 +19,7 @@ from cluster.errors import StoreRefused
 from cluster.storage.objects import ObjectStore, open_store
 from cluster.storage.store_spec import StoreSpec
 from features.errors import ConfigError
-from tests.s3_server import S3Server
+from jobs.s3_server import S3Server
 from tests.unit.cluster.storage.wire import Answer, Wire
 
 

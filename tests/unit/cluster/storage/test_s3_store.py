@@ -17,7 +17,7 @@ from cluster.errors import ObjectMissing, StoreError, StoreRefused, StoreUnreach
 from cluster.storage.objects import ObjectStore, open_store
 from cluster.storage.store_spec import StoreSpec
 from features.errors import DataError
-from tests.s3_server import S3Server
+from jobs.s3_server import S3Server
 from tests.unit.cluster.storage.wire import Answer, Request, Wire
 
 _PART = 5 * 2**20
