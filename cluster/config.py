@@ -25,6 +25,7 @@ from cluster.feed_policy import FeedPolicy
 from cluster.gap_policy import GapPolicy
 from cluster.policies import Patience
 from cluster.storage.log_policy import LogPolicy
+from cluster.storage.retention import RetentionSpec
 from cluster.storage.store_spec import StoreSpec
 from features import durations
 from features.bars import BarSpec
@@ -113,6 +114,8 @@ class StorageSection(_Section):
     """The data folder of each machine; null is `data` in the run's folder. It may name environment
     variables of the node, like "$POD_DATA"."""
     log: LogPolicy = LogPolicy()
+    retention: RetentionSpec = RetentionSpec()
+    """What may be removed from the lake, and when; by default nothing. See docs/storage.md."""
     archive_every_s: float = Field(1.0, gt=0)
     """How often closed segments are looked for."""
     archive_retry_max_s: float = Field(15.0, gt=0)

@@ -84,8 +84,10 @@ def print_status(report: dict[str, Any]) -> None:
     console.print(f"processes: {running}")
     console.print("   ".join(f"{name}={report['environment'].get(name, '')}" for name in switches))
     table = Table()
-    for name in ("symbol", "state", "trades", "bars", "dup", "missing", "tick→forecast p99", "reconnects"):
-        table.add_column(name, justify="left" if name in ("symbol", "state") else "right")
+    for name in ("symbol", "state"):
+        table.add_column(name)
+    for name in ("trades", "bars", "doubled", "gaps filled", "missing", "restarts", "p99", "waiting"):
+        table.add_column(name, justify="right")
     for symbol, one in report["symbols"].items():
         events, continuity = one.get("events", {}), one.get("continuity", {})
         p99 = one.get("tick_to_forecast", {}).get("p99_ms")
@@ -95,8 +97,24 @@ def print_status(report: dict[str, Any]) -> None:
             f"{events.get('trades', 0):,}",
             f"{events.get('bars', 0):,}",
             f"{continuity.get('duplicates', 0):,}",
+            f"{continuity.get('gaps_filled', 0):,}",
             f"{continuity.get('missing', 0):,}",
+            f"{one.get('replaced', 0):,}",
             "-" if p99 is None else f"{p99:.1f} ms",
-            f"{one.get('messages', {}).get('reconnects', 0):,}",
+            f"{one.get('storage', {}).get('log_bytes', 0) / 2**20:.1f} MiB",
         )
     console.print(table)
+    console.print("p99: tick to forecast. waiting: in the tick log, not yet in the lake.")
+    for node, one in report.get("nodes", {}).items():
+        _print_node(console, node, one)
+
+
+def _print_node(console: Console, node: str, one: dict[str, Any]) -> None:
+    """One line on how a node's data get to the lake."""
+    if "lake" not in one:
+        console.print(f"node {node[:8]}: {one['problem']}")
+        return
+    text = f"node {node[:8]}: {one['segments']:,} segments in {one['lake']}, {one['waiting']} waiting"
+    console.print(f"{text}; [bold]the lake takes nothing[/]: {one['problem']}" if one["problem"] else text)
+    for damaged in one["damaged"]:
+        console.print(f"  set aside: {damaged}")

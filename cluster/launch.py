@@ -29,6 +29,7 @@ from cluster.ray_environment import SERVE_SWITCHES
 from cluster.ray_node import StartError
 from cluster.run_state import Process, RunState
 from cluster.storage.objects import open_store
+from cluster.storage.retention import install_retention
 from features.errors import ConfigError, TickcastError
 
 Say = Callable[[str], None]
@@ -147,12 +148,17 @@ def _warm_kernels() -> None:
 
 
 def _prepare_lake(config: Config, say: Say) -> None:
-    """Make the lake's folder or bucket. Raises StoreRefused: wrong keys shall show now, not in an hour.
+    """Make the lake's folder or bucket, with its retention. Raises StoreRefused: wrong keys shall show
+    now, not in an hour.
 
     A store that is away for now is no reason not to start: what it would get waits on disk.
     """
+    retention = config.storage.retention
     try:
-        open_store(config.lake_spec()).prepare()
+        store = open_store(config.lake_spec())
+        store.prepare()
+        if not install_retention(store, retention) and retention.expire_days:
+            say("this lake keeps no retention rules itself; jobs.compact --config applies them")
     except StoreUnreachable as error:
         say(f"the lake can't be reached, its data wait on disk: {error}")
 

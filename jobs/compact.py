@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from cluster import config
 from cluster.storage import layout, schemas
 from cluster.storage.compaction import Compaction, archive_day, compact_day
 from cluster.storage.lake import Lake
 from cluster.storage.layout import Partition
+from cluster.storage.retention import apply_retention
 from features import durations
 from features.errors import ConfigError, DataError
 from jobs import command_line
@@ -63,6 +65,8 @@ class Summary:
     """Rows left out because the same tick or trade is there otherwise."""
     archived: int = 0
     """Partitions moved."""
+    expired: int = 0
+    """Objects that the retention of the config has removed."""
     damaged: list[str] = field(default_factory=list)
     """What could not be compacted, and why."""
     seconds: float = 0.0
@@ -157,11 +161,16 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
         include_today=arguments.include_today,
         archive_after_days=arguments.archive_after,
     )
-    summary = compact(command_line.open_lake(arguments, arguments.archive_prefix), spec, time.time_ns())
+    lake = command_line.open_lake(arguments, arguments.archive_prefix)
+    summary = compact(lake, spec, time.time_ns())
+    if arguments.config is not None:
+        retention = config.load(arguments.config).storage.retention
+        summary.expired = sum(apply_retention(lake.store, retention, time.time_ns()).objects.values())
     if not arguments.json:
         say(
             f"{summary.partitions} partitions, {summary.compacted} compacted, {summary.archived} archived, "
-            f"{summary.files_before} files to {summary.files_after}, in {summary.seconds:.1f} s"
+            f"{summary.files_before} files to {summary.files_after}, "
+            f"{summary.expired} objects had their time, in {summary.seconds:.1f} s"
         )
     return asdict(summary), 1 if summary.damaged else 0
 

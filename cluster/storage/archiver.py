@@ -138,6 +138,7 @@ class Archiver:
                     header.venue, header.symbol, one.epoch, one.sequence, one.path.read_bytes()
                 )
                 self._checkpoints_put[folder] = (one.epoch, one.sequence)
+                self._lake.prune_checkpoints(header.venue, header.symbol)
             return
 
     def _clear(self, folder: Path) -> None:

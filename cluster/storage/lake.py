@@ -85,6 +85,20 @@ class Lake(LakeReader):
                 found.append(CheckpointInfo(venue, symbol, *named, one.size))
         return sorted(found, key=lambda one: (one.sequence, one.epoch), reverse=True)
 
+    def prune_checkpoints(self, venue: str, symbol: str, keep: int = 3) -> int:
+        """Remove checkpoints that nobody goes back to; the number removed.
+
+        The newest `keep` stay for restarts, and the last of every UTC day (of its put) for whoever
+        replays a period from the middle.
+        """
+        found = list(self.store.list(layout.symbol_prefix(layout.CHECKPOINTS, venue, symbol)))
+        found.sort(key=lambda one: one.modified_ns)
+        last_of_day = {one.modified_ns // DAY_NS: one.key for one in found}
+        newest = {one.key for one in found[-keep:]}
+        old = [one.key for one in found if one.key not in newest | set(last_of_day.values())]
+        self.store.delete(old)
+        return len(old)
+
     def get_checkpoint(self, info: CheckpointInfo) -> bytes:
         """The state that was stored. Raises ObjectMissing."""
         return self.store.get(layout.checkpoint_key(info.venue, info.symbol, info.epoch, info.sequence))

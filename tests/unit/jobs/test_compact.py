@@ -129,7 +129,10 @@ def test_the_result_is_one_line_of_json_and_comes_last(
 
 def test_people_get_a_summary_instead(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     assert main("--lake", lake.store.uri, "--table", "features", "--symbol", "C") == 0
-    assert "1 partitions, 1 compacted, 0 archived, 1 files to 1, in 0." in capsys.readouterr().out
+    assert (
+        "1 partitions, 1 compacted, 0 archived, 1 files to 1, 0 objects had their time, in 0."
+        in capsys.readouterr().out
+    )
 
 
 def test_a_damaged_file_is_said_the_others_go_on_and_the_exit_code_is_1(

@@ -177,3 +177,17 @@ def test_trades_that_came_too_late_and_notes_are_stored_outside_the_stream(
     assert stored(store).to_bytes() == TICKS[:300].to_bytes()
     (note,) = lake.read("continuity", "binance", ["AAA"]).to_pylist()
     assert (note["event"], note["first_id"], note["detail"]) == ("gap_given_up", 9_999, "why")
+
+
+def test_the_lake_keeps_the_newest_checkpoints_and_the_last_of_each_day(tmp_path: Path, store: Flaky) -> None:
+    import os
+
+    lake, day_s = Lake(store), 86_400
+    for number in range(10):
+        lake.put_checkpoint("binance", "AAA", 1, number, b"state")
+        path = next((tmp_path / "lake").rglob(f"*-{number:012d}.ckpt"))
+        day = number // 4  # four each on days 0 and 1, two on day 2
+        os.utime(path, ns=(0, (day * day_s + number) * 10**9))
+    assert lake.prune_checkpoints("binance", "AAA") == 6
+    assert [one.sequence for one in lake.checkpoints("binance", "AAA")] == [9, 8, 7, 3]
+    assert lake.prune_checkpoints("binance", "AAA") == 0
