@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from cluster.config import on_this_machine
 from cluster.errors import StoreUnreachable
 from cluster.storage.store_spec import StoreSpec
 
+logger = logging.getLogger(__name__)
 _BRING_LIMIT_S = 600.0
 _AGENT_LIMIT_S = 30.0
 _LOOK_AGAIN_S = 0.2
@@ -97,7 +99,12 @@ class NodeAgent:
 
     async def _run_round(self) -> None:
         async with self._round:
-            await asyncio.to_thread(self._archiver.run_once)
+            try:
+                await asyncio.to_thread(self._archiver.run_once)
+            except Exception as error:
+                # A fault of ours must be seen, and must not end the archiving of all other symbols.
+                logger.exception("archiving failed")
+                self._archiver.state.problem = f"{type(error).__name__}: {error}"
 
 
 def agent_class() -> Any:

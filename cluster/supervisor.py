@@ -164,7 +164,7 @@ class Supervisor:
 
     async def _existing(self, symbol: str) -> ActorHandle | None:
         """An actor of the symbol that is alive: we may be new, and it not."""
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RayError):
             return await asyncio.to_thread(ray.get_actor, names.symbol_actor(symbol), names.NAMESPACE)
         return None
 
@@ -192,16 +192,20 @@ class Supervisor:
     async def _keep_watch(self) -> None:
         while True:
             began = time.monotonic()
-            await self._fleet.look()
-            await asyncio.gather(*(self._check(symbol) for symbol in list(self._watched)))
+            try:
+                await self._fleet.look()
+                await asyncio.gather(*(self._check(symbol) for symbol in list(self._watched)))
+            except Exception:
+                # Whatever it was, the watch goes on: nobody watches the watchman.
+                logger.exception("a round of the watch failed")
             left = self._config.supervision.check_every_s - (time.monotonic() - began)
             await asyncio.sleep(max(0.0, left))
 
     async def _check(self, symbol: str) -> None:
-        one = self._watched[symbol]
-        actor = one.actor
-        if actor is None:
+        one = self._watched.get(symbol)
+        if one is None or one.actor is None:
             return
+        actor = one.actor
         seen = await self._observe(one, actor)
         if self._watched.get(symbol) is not one or one.actor is not actor:
             return

@@ -132,6 +132,8 @@ class SymbolStream:
             self._feed_on,
             self._store_late,
         )
+        # What the process before had made and not written comes first: no checkpoint may hide it.
+        self.ingest.feed((), self.order.counters(), live=False)
         self.opened = True
         return found
 

@@ -11,6 +11,7 @@ What is in the lake and behind the oldest checkpoint on disk is removed from the
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -64,11 +65,14 @@ class Archiver:
         done = 0
         try:
             for folder in self._folders():
-                for path in segments.segment_files(folder, "log"):
-                    done += self._archive(path)
-                    self._recovered()
-                self._put_checkpoint(folder)
-                self._clear(folder)
+                # A file may vanish under us: an actor that starts renames and drops some. Next round then.
+                with contextlib.suppress(FileNotFoundError):
+                    for path in segments.segment_files(folder, "log"):
+                        done += self._archive(path)
+                        self._recovered()
+                    self._put_checkpoint(folder)
+                    self._clear(folder)
+            self._recovered()
         except StoreError as error:
             if self.state.failing_since_ns is None:
                 self.state.failing_since_ns = self._clock_ns()

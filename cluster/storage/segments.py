@@ -62,7 +62,7 @@ def read_segment(path: Path) -> Iterator[tuple[int, Frame]]:
 
     Raises DataError after the last whole one if the segment goes on, and for one that is none.
     """
-    data, end = path.read_bytes(), 0
+    data, end = _bytes_of(path), 0
     try:
         for end, frame in frames.read(data):
             yield end, frame
@@ -70,6 +70,17 @@ def read_segment(path: Path) -> Iterator[tuple[int, Frame]]:
         raise DataError(error.problem, str(path), error.fix) from None
     if end < len(data):
         raise DataError(f"damaged at byte {end} of {len(data)}", str(path), "what is before it counts")
+
+
+def _bytes_of(path: Path) -> bytes:
+    """The content of a segment, also if the archiver has taken it to the lake and renamed it meanwhile.
+
+    Raises DataError for one that is gone: it was in the lake, and behind all checkpoints.
+    """
+    for place in (path, path.with_suffix(".kept")):
+        with contextlib.suppress(FileNotFoundError):
+            return place.read_bytes()
+    raise DataError("the segment is not needed any more", str(path))
 
 
 def read_header(path: Path) -> Header:
@@ -105,8 +116,9 @@ def recover(folder: Path) -> Recovery:
         try:
             head = read_header(path)
         except DataError as error:
-            found.problems.append(str(error))
-            path.rename(path.with_suffix(".damaged"))
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(path.with_suffix(".damaged"))
+                found.problems.append(str(error))
             continue
         found.last_epoch = max(found.last_epoch, head.epoch)
         found.segments.append(path)
