@@ -110,6 +110,12 @@ def on_nodes(run: Tickcast, *names_of_nodes: str) -> Any:
     return live and set(names_of_nodes) <= set(where) and where
 
 
+def healthy_nodes(run: Tickcast) -> int:
+    """How many nodes have an agent that answers."""
+    nodes = run.ask(names.SUPERVISOR, "nodes")["nodes"]
+    return sum(not one["problem"] for one in nodes.values())
+
+
 def kill_node(node: subprocess.Popen[bytes]) -> None:
     """The machine is gone: Ray's processes and every worker, at once."""
     family = [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]
@@ -121,10 +127,7 @@ def kill_node(node: subprocess.Popen[bytes]) -> None:
 
 def test_the_symbols_of_a_killed_node_go_on_elsewhere_without_a_loss(cluster: Cluster) -> None:
     run = cluster.run
-    nodes = wait_for(
-        "three nodes", lambda: (n := run.ask(names.SUPERVISOR, "nodes")["nodes"]) and len(n) == 3 and n
-    )
-    assert all(not one["problem"] for one in nodes.values())
+    wait_for("three nodes, each with its agent", lambda: healthy_nodes(run) == 3)
     # Symbols that are watched anew go where there is room: not to the head.
     for symbol in ("AAA", "BBB"):
         run.ask(names.SUPERVISOR, "remove", symbol)
