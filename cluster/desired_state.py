@@ -17,7 +17,9 @@ class Known(msgspec.Struct):
     epoch: int = 0
     """Of its newest actor."""
     home: str = ""
-    """Where that one has its log."""
+    """Where that one has its log; empty while nobody knows."""
+    node: str = ""
+    """The Ray node that it was started on."""
 
 
 class DesiredState(msgspec.Struct):

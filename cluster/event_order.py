@@ -180,6 +180,9 @@ class EventOrder(Protocol):
     def resume_notes(self, notes: Iterable[Recorded]) -> None:
         """Bring `lost` up to date from notes that were kept, oldest first."""
 
+    def resumed(self) -> None:
+        """Called after the last `resume` and `resume_notes`: what was noted ahead of the ticks is undone."""
+
     def snapshot(self) -> bytes:
         """The whole state."""
 

@@ -47,6 +47,13 @@ class IdRanges:
         """The ranges (first, last), lowest first; only the first `most` if that is given."""
         return [(first, last) for first, last in self._ranges[:most]]
 
+    def cut_after(self, last: int) -> None:
+        """Remove the ids above `last`."""
+        while self._ranges and self._ranges[-1][0] > last:
+            self._ranges.pop()
+        if self._ranges:
+            self._ranges[-1][1] = min(self._ranges[-1][1], last)
+
     def add(self, first: int, last: int) -> None:
         """Add the ids first to last, of which some may be here already."""
         ranges = self._ranges

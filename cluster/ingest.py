@@ -115,8 +115,10 @@ class Ingest:
             self._buffer.put_back(ticks)
             self.problem = str(error)
             return None
-        self.problem = ""
+        # Should the engine fail, nobody may take its state for that of the ticks in the log.
+        self.problem = "the engine has failed"
         step = self.engine.update(ticks)
+        self.problem = ""
         if len(step.bars):
             self._write_output(sequence + len(ticks) - 1, step)
         return step

@@ -69,10 +69,13 @@ def down(state: RunState, say: Say) -> None:
         connect(state)
         _stop_politely()
     for process in reversed(state.processes):
-        if process.role == "ray":
+        if process.role != "ray":
+            _end(process)
+        elif process.find() is not None:
             ray_node.stop(process.pid, Path(state.temp_dir))
         else:
-            _end(process)
+            # Its pid may be somebody else's by now; what it left behind names our folder.
+            ray_node.stop(None, Path(state.temp_dir))
     state.forget()
 
 

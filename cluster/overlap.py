@@ -212,6 +212,9 @@ class OverlapOrder:
     def resume_notes(self, notes: Iterable[Recorded]) -> None:
         """Nothing to do: see `lost`."""
 
+    def resumed(self) -> None:
+        """Nothing to do: see `lost`."""
+
     def snapshot(self) -> bytes:
         """The whole state: `counters` and the ids that are remembered."""
         said = [(trade_id, ts_ns) for trade_id, (_, ts_ns) in self._said.items()]

@@ -168,8 +168,10 @@ def _haproxy_ports() -> dict[str, str]:
     }
 
 
-def stop(pid: int, folder: Path) -> None:
+def stop(pid: int | None, folder: Path) -> None:
     """End the head node of this pid and all that belongs to it; whatever is left is killed.
+
+    None for a node that has ended: what it left behind is found by its temp folder.
 
     Ray keeps nothing that a slower end would save: our actors have closed their connections before.
     """
@@ -186,12 +188,14 @@ def stop(pid: int, folder: Path) -> None:
         family = leftover
 
 
-def _family(pid: int, folder: Path, known: Iterable[psutil.Process] = ()) -> list[psutil.Process]:
+def _family(pid: int | None, folder: Path, known: Iterable[psutil.Process] = ()) -> list[psutil.Process]:
     """Those alive: the process, its descendants, what names our temp folder, and of those `known`."""
     found = {process for process in known if process.is_running()}
     with contextlib.suppress(psutil.NoSuchProcess):
-        found |= {psutil.Process(pid), *psutil.Process(pid).children(recursive=True)}
-    found |= set(_mentioning(str(folder)))
+        if pid is not None:
+            found |= {psutil.Process(pid), *psutil.Process(pid).children(recursive=True)}
+    if folder.is_absolute():
+        found |= set(_mentioning(str(folder)))
     return [process for process in found if process.pid != os.getpid() and not _is_zombie(process)]
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from cluster.checkpoint import Checkpoint
 from cluster.event_order import EventOrder
 from cluster.storage import segments
-from cluster.storage.frames import NoteFrame, OutputFrame, TickFrame
+from cluster.storage.frames import Header, NoteFrame, OutputFrame, TickFrame
 from cluster.storage.segments import Recovery
 from features.engine import EngineSpec, Step, SymbolEngine
 from features.errors import DataError, SnapshotError, SpecError
@@ -51,8 +51,18 @@ def restore(recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventO
     A checkpoint that is damaged, of a newer release or of other settings is passed over for the one
     before it; `problems` says so.
     """
+    found = _restore(recovery, spec, new_order)
+    found.order.resumed()
+    return found
+
+
+def _restore(recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventOrder]) -> Restored:
     problems = list(recovery.problems)
+    heads = _heads(recovery)
+    born = max((head.epoch for head in heads if head.fresh), default=0)
     for one in recovery.checkpoints:
+        if one.epoch < born:
+            break  # of an engine before the one that lives now
         try:
             saved = Checkpoint.unpack(one.path.read_bytes())
             engine = SymbolEngine.restore(spec, saved.engine)
@@ -64,15 +74,19 @@ def restore(recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventO
             continue
         found = Restored(engine, order, saved.answers, one.sequence, False, problems=problems)
         return _replay(recovery, found)
-    return _without_checkpoint(recovery, spec, new_order, problems)
+    return _without_checkpoint(recovery, heads, spec, new_order, problems)
 
 
 def _without_checkpoint(
-    recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventOrder], problems: list[str]
+    recovery: Recovery,
+    heads: list[Header],
+    spec: EngineSpec,
+    new_order: Callable[[], EventOrder],
+    problems: list[str],
 ) -> Restored:
     """The whole life of the engine if the log reaches back to its beginning, else a new engine."""
     found = Restored(SymbolEngine(spec), new_order(), None, 0, True, problems=problems)
-    beginning = _beginning(recovery, spec)
+    beginning = _beginning(heads, spec)
     if beginning is not None:
         found.fresh, found.next_sequence = False, beginning
         return _replay(recovery, found)
@@ -84,15 +98,24 @@ def _without_checkpoint(
     return found
 
 
-def _beginning(recovery: Recovery, spec: EngineSpec) -> int | None:
+def _heads(recovery: Recovery) -> list[Header]:
+    """The heads of the segments that are left, oldest first."""
+    found = []
+    for path in recovery.segments:
+        # One that is gone by now lies behind all checkpoints.
+        with contextlib.suppress(DataError):
+            found.append(segments.read_header(path))
+    return found
+
+
+def _beginning(heads: list[Header], spec: EngineSpec) -> int | None:
     """Where the engine of these settings began its life, if the log reaches back to there."""
-    heads = [segments.read_header(path) for path in recovery.segments]
-    begun = [head.epoch_sequence for head in heads if head.fresh]
-    if not begun or heads[0].first_sequence > max(begun):
+    begun = max((head for head in heads if head.fresh), key=lambda head: head.epoch, default=None)
+    if begun is None or heads[0].first_sequence > begun.epoch_sequence:
         return None
     with contextlib.suppress(SpecError):
-        if all(EngineSpec.from_json(head.engine) == spec for head in heads):
-            return max(begun)
+        if all(EngineSpec.from_json(head.engine) == spec for head in heads if head.epoch >= begun.epoch):
+            return begun.epoch_sequence
     return None
 
 

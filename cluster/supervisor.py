@@ -148,13 +148,22 @@ class Supervisor:
     async def _keep_alive(self, symbol: str, one: Watched) -> None:
         """Have an actor for the symbol, and another when that one ends, for as long as it is watched."""
         while self._watched.get(symbol) is one:
-            actor = await self._existing(symbol)
-            one.started += actor is not None
-            actor = actor or await self._start(symbol)
+            try:
+                actor = await self._existing(symbol)
+                one.started += actor is not None
+                if self._watched.get(symbol) is one:
+                    actor = actor or await self._start(symbol)
+            except Exception:
+                # Whatever it was, the symbol is not given up.
+                logger.exception("%s can't be started now", symbol)
+                actor = None
             if actor is None:
                 await asyncio.sleep(_LOOK_AGAIN_S)
                 continue
             one.begin(actor)
+            if self._watched.get(symbol) is not one:
+                await self._end(symbol, one)  # nobody wants it any more
+                return
             why = await _end_of(actor)
             if self._watched.get(symbol) is not one:
                 return
@@ -173,10 +182,14 @@ class Supervisor:
         known = self._state.of(symbol)
         known.epoch = max(time.time_ns() // 1_000_000, known.epoch + 1)
         placed = [one.node for name, one in self._watched.items() if name != symbol]
-        node = self._fleet.choose(placed, self._watched[symbol].node)
+        node = self._fleet.choose(placed, self._watched[symbol].node or known.node)
         if node is None:
             return None
         self._watched[symbol].node = node
+        if known.node != node:
+            # Until the new one is at home there, nobody knows where the newest log is.
+            known.home, known.node = "", node
+        self._save()
         options = {
             "name": names.symbol_actor(symbol),
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
@@ -309,6 +322,13 @@ def symbol_actor_class() -> Any:
     )(SymbolActor)
 
 
+def _head() -> str:
+    """The node that this cluster began with."""
+    nodes = ray.nodes()
+    heads = [one["NodeID"] for one in nodes if "node:__internal_head__" in one.get("Resources", {})]
+    return str((heads or [nodes[0]["NodeID"]])[0])
+
+
 def start_supervisor(config: Config) -> ActorHandle:
     """Create the supervisor of this cluster and wait until it answers.
 
@@ -323,6 +343,8 @@ def start_supervisor(config: Config) -> ActorHandle:
                 lifetime="detached",
                 num_cpus=0,
                 max_restarts=-1,
+                # Its memory of who was where is a file of this machine.
+                scheduling_strategy=NodeAffinitySchedulingStrategy(_head(), soft=False),
             )
             .remote(config)
         )

@@ -90,7 +90,7 @@ class SymbolStream:
         self.checkpoint_ns = 0
         self._disk_problem = ""
         self._log: TickLog | None = None
-        self._saved_at = -1
+        self._saved_at = (-1, -1)
         self._save_due_s = 0.0
         self._saving = asyncio.Lock()
         self._notes: list[frames.Note] = []
@@ -103,18 +103,15 @@ class SymbolStream:
         lake and the lake can't be asked.
         """
         log = self._log = await self._take_log()
-        recovery = await asyncio.to_thread(log.recover)
-        if self._settings.last_home != self.home:
-            await bring(self.folder, recovery.last_epoch)
-            recovery = await asyncio.to_thread(log.recover)
-        spec, gaps = self._settings.engine, self._settings.gaps
-        found = await asyncio.to_thread(
-            restore, recovery, spec, lambda: order_of(self._venue, self.symbol, gaps)
-        )
+        try:
+            found = await self._restored(log, bring)
+            log.begin(self._header(found))
+        except BaseException:
+            log.close()
+            raise
         self.engine, self.order = found.engine, found.order
         self.problems, self.replayed = found.problems, found.replayed
-        self.epoch = max(self._settings.epoch, recovery.last_epoch + 1)
-        log.begin(self._header(found))
+        gaps = self._settings.gaps
         self.ingest = Ingest(self.engine, log)
         self.ingest.received_ns = found.received_ns
         self.ingest.log_again(found.unlogged)
@@ -178,8 +175,7 @@ class SymbolStream:
             return
         await self.keeper.close()
         self._write_record()
-        if not self.ingest.problem:
-            await self._save()
+        await self._save()
         self.log.close()
 
     @property
@@ -212,6 +208,18 @@ class SymbolStream:
                 "problems": self.problems,
             },
         }
+
+    async def _restored(self, log: TickLog, bring: Bring) -> Restored:
+        """What the log holds, after the lake was asked for something newer where there may be."""
+        recovery = await asyncio.to_thread(log.recover)
+        if self._settings.last_home != self.home or recovery.empty:
+            await bring(self.folder, recovery.last_epoch)
+            recovery = await asyncio.to_thread(log.recover)
+        self.epoch = max(self._settings.epoch, recovery.last_epoch + 1)
+        spec, gaps = self._settings.engine, self._settings.gaps
+        return await asyncio.to_thread(
+            restore, recovery, spec, lambda: order_of(self._venue, self.symbol, gaps)
+        )
 
     def _header(self, found: Restored) -> frames.Header:
         now_ns = self._clock_ns()
@@ -271,12 +279,13 @@ class SymbolStream:
         ]
         self._late += late
         with contextlib.suppress(LogFull):
-            if self._notes:
-                self.log.append_notes(self._notes)
-                self._notes = []
+            # The trades first: a note that says they are stored must not outlive them.
             if self._late:
                 self.log.append_late(_as_ticks(self._late))
                 self._late = []
+            if self._notes:
+                self.log.append_notes(self._notes)
+                self._notes = []
 
     async def _watch_backlog(self) -> None:
         log, limit = self.log, self._settings.log.limit_bytes
@@ -288,12 +297,11 @@ class SymbolStream:
         )
 
     async def _save_if_due(self, now_s: float) -> None:
-        if self.ingest.problem:
-            return
         try:
+            # Also while nothing can be taken in: a closed segment goes to the lake and makes room.
             rolled = self.log.roll_if_due(now_s)
         except LogFull as error:
-            self.ingest.problem = str(error)
+            self._disk_problem = str(error)
             return
         if rolled or now_s >= self._save_due_s:
             self._save_due_s = now_s + self._settings.log.checkpoint_every_s
@@ -302,17 +310,24 @@ class SymbolStream:
     async def _save(self) -> None:
         """Write a checkpoint of this moment."""
         async with self._saving:
-            sequence = self.log.next_sequence
-            if sequence == self._saved_at:
+            if self.ingest.problem or self._late or self._notes:
+                return  # something that the state knows is not in the log yet
+            sequence, saved_at = self.log.next_sequence, (self.log.next_sequence, self.log.writes)
+            if saved_at == self._saved_at:
                 return
             data = Checkpoint.of(self.engine, self.order.snapshot(), self.save_answers()).pack()
             try:
-                await asyncio.to_thread(segments.write_checkpoint, self.folder, sequence, self.epoch, data)
+                await asyncio.to_thread(self._write_checkpoint, sequence, data)
             except OSError as error:
                 self._disk_problem = f"no checkpoint can be written: {error.strerror}"
                 return
             self._disk_problem = ""
-            self._saved_at, self.checkpoint_ns = sequence, self._clock_ns()
+            self._saved_at, self.checkpoint_ns = saved_at, self._clock_ns()
+
+    def _write_checkpoint(self, sequence: int, data: bytes) -> None:
+        """In a thread. A state must not outlive the ticks that led to it, also when the power fails."""
+        self.log.force()
+        segments.write_checkpoint(self.folder, sequence, self.epoch, data)
 
 
 def _as_ticks(trades: list[Trade]) -> Ticks:

@@ -227,6 +227,13 @@ class TradeOrder:
         """Bring `lost` up to date from notes that were kept, oldest first."""
         self._book.replay(notes)
 
+    def resumed(self) -> None:
+        """Called after the last `resume` and `resume_notes`: what was noted ahead of the ticks is undone.
+
+        A gap is noted before the ticks behind it are logged. Killed in between, it will be found anew.
+        """
+        self._book.lost.cut_after(self.last_id)
+
     def snapshot(self) -> bytes:
         """The whole state: `counters` and `lost`."""
         lost = np.array(self.lost, np.int64).reshape(-1, 2)

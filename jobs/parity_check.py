@@ -163,7 +163,7 @@ def _lives(
             sequence, data = saved
             if last is not None and last < sequence:
                 continue
-            if record.first_sequence <= sequence:
+            if record.first_sequence < sequence:
                 yield SymbolEngine.restore(spec, Checkpoint.unpack(data).engine), sequence, last
                 continue
         if last is None or last >= record.first_sequence:

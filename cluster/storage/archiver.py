@@ -11,7 +11,6 @@ What is in the lake and behind the oldest checkpoint on disk is removed from the
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import logging
@@ -42,6 +41,8 @@ class ArchiveState:
     failing_since_ns: int | None = None
     """Since when the lake has not taken anything; None while it does."""
     problem: str = ""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Symbols whose segments the lake can't take, and why."""
     damaged: list[str] = field(default_factory=list)
     """Segments that can't be read; they are set aside, not deleted."""
 
@@ -65,13 +66,7 @@ class Archiver:
         done = 0
         try:
             for folder in self._folders():
-                # A file may vanish under us: an actor that starts renames and drops some. Next round then.
-                with contextlib.suppress(FileNotFoundError):
-                    for path in segments.segment_files(folder, "log"):
-                        done += self._archive(path)
-                        self._recovered()
-                    self._put_checkpoint(folder)
-                    self._clear(folder)
+                done += self._archive_folder(folder)
             self._recovered()
         except StoreError as error:
             if self.state.failing_since_ns is None:
@@ -79,6 +74,26 @@ class Archiver:
                 logger.warning("the lake takes nothing: %s", error)
             self.state.problem = str(error)
         self._count_waiting()
+        return done
+
+    def _archive_folder(self, folder: Path) -> int:
+        """One symbol. A fault of its data must not keep those of the others from the lake."""
+        done = 0
+        try:
+            for path in segments.segment_files(folder, "log"):
+                done += self._archive(path)
+                self._recovered()
+            self._put_checkpoint(folder)
+            self._clear(folder)
+            self.state.refused.pop(folder.name, None)
+        except FileNotFoundError:
+            pass  # an actor that starts renames and drops files; the next round sees what is there
+        except StoreError:
+            raise
+        except Exception as error:
+            if folder.name not in self.state.refused:
+                logger.exception("the log of %s can't be archived", folder.name)
+            self.state.refused[folder.name] = f"{type(error).__name__}: {error}"
         return done
 
     def _folders(self) -> Iterator[Path]:

@@ -183,6 +183,19 @@ def read(data: bytes | memoryview) -> Iterator[tuple[int, Frame]]:
         yield at, _decode(kind, payload)
 
 
+def goes_on(data: bytes, end: int) -> bool:
+    """Whether a whole frame lies somewhere behind the damage at `end`: then it is no torn tail."""
+    view = memoryview(data)
+    known = set(FrameKind)
+    for at in range(end + 1, len(view) - _HEAD.size + 1):
+        size, checksum, kind = _HEAD.unpack_from(view, at)
+        if kind in known and 0 < size <= len(view) - at - _HEAD.size:
+            payload = view[at + _HEAD.size : at + _HEAD.size + size]
+            if zlib.crc32(payload) == checksum:
+                return True
+    return False
+
+
 def _frame(kind: FrameKind, payload: bytes) -> bytes:
     return _HEAD.pack(len(payload), zlib.crc32(payload), kind) + payload
 

@@ -1,7 +1,11 @@
 """A symbol's newest state from the lake to the local disk, where a restart finds it.
 
 For a symbol that moves to another machine, whose old one is gone. What is brought looks like what the log
-of this machine would have left: a checkpoint, and a segment with the ticks since.
+of this machine would have left: a checkpoint, and a segment that says which epoch it is from.
+
+The stream goes on from the checkpoint, not from the last tick that is in the lake: up to the checkpoint all
+that was made of the ticks is there too, and behind it an upload may have broken off. What lies behind it
+stops counting as soon as the new epoch is known; its trades are fetched again, and are stored once.
 """
 
 from __future__ import annotations
@@ -33,13 +37,11 @@ def bring(lake: Lake, venue: str, symbol: str, folder: Path, last_epoch: int) ->
     _drop_superseded(folder, records)
     end = lake.end(venue, symbol)
     usable = [one for one in lake.checkpoints(venue, symbol) if one.sequence <= end]
-    first = max(0, end - _TICKS_WITHOUT_CHECKPOINT)
-    if usable:
-        first = usable[0].sequence
-        segments.write_checkpoint(folder, first, usable[0].epoch, lake.get_checkpoint(usable[0]))
-    # The engine that lives now began at the last of these; the log can tell it only if it reaches there.
-    begun = max((one for one in records if one.fresh), key=lambda one: one.epoch, default=records[-1])
-    return _write_segment(lake, records[-1], begun, folder, first)
+    if not usable:
+        return _write_segment(lake, records[-1], folder, max(0, end - _TICKS_WITHOUT_CHECKPOINT), end)
+    for one in reversed(usable[: segments.CHECKPOINTS_KEPT]):
+        segments.write_checkpoint(folder, one.sequence, one.epoch, lake.get_checkpoint(one))
+    return _write_segment(lake, records[-1], folder, usable[0].sequence, usable[0].sequence)
 
 
 def _drop_superseded(folder: Path, records: list[EpochRecord]) -> None:
@@ -49,7 +51,8 @@ def _drop_superseded(folder: Path, records: list[EpochRecord]) -> None:
             one.path.unlink(missing_ok=True)
 
 
-def _write_segment(lake: Lake, newest: EpochRecord, begun: EpochRecord, folder: Path, first: int) -> int:
+def _write_segment(lake: Lake, newest: EpochRecord, folder: Path, first: int, end: int) -> int:
+    """A segment with the ticks from `first` to before `end`. It begins no engine's life."""
     count = 0
     head = frames.Header(
         version=frames.VERSION,
@@ -58,9 +61,9 @@ def _write_segment(lake: Lake, newest: EpochRecord, begun: EpochRecord, folder: 
         epoch=newest.epoch,
         first_sequence=first,
         created_ns=newest.started_ns,
-        epoch_sequence=begun.first_sequence,
+        epoch_sequence=newest.first_sequence,
         epoch_ns=newest.started_ns,
-        fresh=begun.fresh and first <= begun.first_sequence,
+        fresh=False,
         engine=json.dumps(newest.engine),
         features=(),
     )
@@ -70,7 +73,8 @@ def _write_segment(lake: Lake, newest: EpochRecord, begun: EpochRecord, folder: 
         file.write(frames.header(head))
         # An upload that broke off may have left a hole near the end: the stream goes on from there.
         with contextlib.suppress(StreamHole):
-            for sequence, ticks in lake.ticks(newest.venue, newest.symbol, first):
+            stream = lake.ticks(newest.venue, newest.symbol, first, end - 1) if first < end else ()
+            for sequence, ticks in stream:
                 for start in range(0, len(ticks), _BATCH):
                     part: Ticks = ticks[start : start + _BATCH]
                     file.write(frames.ticks(sequence + start, part, ()))

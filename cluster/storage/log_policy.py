@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from features.errors import ConfigError
 
 
 class LogPolicy(BaseModel):
@@ -28,3 +30,13 @@ class LogPolicy(BaseModel):
     """How often the engine's state is written to disk. A restart replays the log from there."""
     retry_s: float = Field(1.0, gt=0)
     """The pause before another attempt after a write to the disk has failed."""
+
+    @model_validator(mode="after")
+    def _check_room(self) -> LogPolicy:
+        if self.limit_bytes < 2 * self.roll_bytes:
+            raise ConfigError(
+                f"{self.limit_bytes} is less than two segments of {self.roll_bytes} bytes",
+                "storage.log.limit_bytes",
+                "raise it, or lower storage.log.roll_bytes",
+            )
+        return self

@@ -19,6 +19,7 @@ from cluster.storage.frames import Frame, Header, TickFrame
 from features.errors import DataError
 
 CHECKPOINTS_KEPT = 3
+_HEAD_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,46 +73,64 @@ def read_segment(path: Path) -> Iterator[tuple[int, Frame]]:
         raise DataError(f"damaged at byte {end} of {len(data)}", str(path), "what is before it counts")
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(path: Path, most: int = -1) -> bytes:
     """The content of a segment, also if the archiver has taken it to the lake and renamed it meanwhile.
 
     Raises DataError for one that is gone: it was in the lake, and behind all checkpoints.
     """
     for place in (path, path.with_suffix(".kept")):
-        with contextlib.suppress(FileNotFoundError):
-            return place.read_bytes()
+        with contextlib.suppress(FileNotFoundError), place.open("rb") as file:
+            return file.read(most)
     raise DataError("the segment is not needed any more", str(path))
 
 
 def read_header(path: Path) -> Header:
     """Whose segment it is. Raises DataError for a file whose head is damaged."""
-    with contextlib.suppress(StopIteration):
-        _, first = next(read_segment(path))
-        if isinstance(first, Header):
-            return first
+    try:
+        with contextlib.suppress(StopIteration):
+            _, first = next(frames.read(_bytes_of(path, _HEAD_BYTES)))
+            if isinstance(first, Header):
+                return first
+    except DataError as error:
+        raise DataError(error.problem, str(path), error.fix) from None
     raise DataError("the head of the segment is damaged", str(path), "the file is set aside")
 
 
-def seal(path: Path) -> Path:
-    """Close a segment that a killed process left open: cut its torn tail. Returns its new path.
+def seal(path: Path) -> str:
+    """Close a segment that a killed process left open: cut its torn tail. What was wrong with it, if
+    anything was.
 
-    A segment without a whole header holds nothing and is removed.
+    A segment without a whole header holds nothing and is removed. One that a newer release wrote, or that
+    goes on after its damage, is set aside: no kill leaves that behind.
     """
+    data = path.read_bytes()
     end = 0
-    with contextlib.suppress(DataError):
-        for end, _ in read_segment(path):  # noqa: B007
+    try:
+        for end, _ in frames.read(data):  # noqa: B007
             pass
+    except DataError as error:
+        if data.startswith(frames.MAGIC):
+            path.rename(path.with_suffix(".damaged"))
+            return f"{path.name} is set aside: {error}"
     if end <= len(frames.MAGIC):
         path.unlink()
-        return path
-    if end < path.stat().st_size:
+        return ""
+    if frames.goes_on(data, end):
+        # What is whole before the damage still counts, for a restart and for the lake.
+        path.with_suffix(".damaged").write_bytes(data)
+        problem = f"{path.name} is damaged at byte {end} of {len(data)}; what is before it counts"
+    else:
+        problem = ""
+    if end < len(data):
         os.truncate(path, end)
-    return path.rename(path.with_suffix(".log"))
+    path.rename(path.with_suffix(".log"))
+    return problem
 
 
 def recover(folder: Path) -> Recovery:
     """Look through a folder whose open segments have been sealed."""
     found = Recovery(checkpoints=checkpoint_files(folder))
+    heads: list[Header] = []
     for path in segment_files(folder, "log", "kept"):
         try:
             head = read_header(path)
@@ -122,11 +141,13 @@ def recover(folder: Path) -> Recovery:
             continue
         found.last_epoch = max(found.last_epoch, head.epoch)
         found.segments.append(path)
+        heads.append(head)
     if found.checkpoints:
         found.next_sequence = found.checkpoints[0].sequence
         found.last_epoch = max(found.last_epoch, *(one.epoch for one in found.checkpoints))
-    elif found.segments:
-        found.next_sequence = read_header(found.segments[0]).first_sequence
+    elif heads:
+        # What the newest epoch does not build on leads nowhere.
+        found.next_sequence = min(h.first_sequence for h in heads if h.epoch == found.last_epoch)
     try:
         for _, frame in _frames_from(found, found.next_sequence):
             if isinstance(frame, TickFrame):
@@ -149,15 +170,15 @@ def replay(recovery: Recovery, sequence: int) -> Iterator[Frame]:
 
 
 def _frames_from(recovery: Recovery, sequence: int) -> Iterator[tuple[Header, Frame]]:
+    heads = _heads_from(recovery, sequence)
     following = sequence
-    heads = [(read_header(path), path) for path in recovery.segments]
     for i, (head, path) in enumerate(heads):
         # Where a later epoch has begun anew below our end, what follows here was never part of its past.
-        limit = min((h.first_sequence for h, _ in heads[i + 1 :] if h.epoch > head.epoch), default=None)
-        if limit is not None and limit <= head.first_sequence:
+        limit = min((h.first_sequence for h, _ in heads if h.epoch > head.epoch), default=None)
+        if limit is not None and limit < head.first_sequence:
             continue
         after = heads[i + 1][0].first_sequence if i + 1 < len(heads) else None
-        if after is not None and after <= following:
+        if after is not None and after < following:
             continue  # all of it lies before
         reached = head.first_sequence
         for _, frame in read_segment(path):
@@ -172,6 +193,21 @@ def _frames_from(recovery: Recovery, sequence: int) -> Iterator[tuple[Header, Fr
             elif reached < sequence:
                 continue  # belongs to ticks before the start
             yield head, frame
+
+
+def _heads_from(recovery: Recovery, sequence: int) -> list[tuple[Header, Path]]:
+    """The segments that may hold what is at or after a sequence, with their heads, oldest first.
+
+    The archiver removes what lies before all checkpoints; a file that is gone is none that we need.
+    """
+    names = [int(path.name[:20]) for path in recovery.segments]
+    found = []
+    for i, path in enumerate(recovery.segments):
+        if i + 1 < len(names) and names[i + 1] < sequence:
+            continue
+        with contextlib.suppress(DataError):
+            found.append((read_header(path), path))
+    return found
 
 
 def checkpoint_files(folder: Path) -> list[CheckpointFile]:

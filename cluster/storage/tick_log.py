@@ -10,7 +10,7 @@ A segment being written is `<first sequence>.open`. Closed it is `.log`, and the
 lake; then it is `.kept`, for restarts, until a checkpoint covers it. A process may be killed at any
 moment: what it had written is whole, or is a torn tail that the next one cuts off.
 
-For one thread; `sync` alone may be called from another.
+For one thread; `sync` and `force` alone may be called from another.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class TickLog:
             raise LogBusy(
                 "another process writes this log", str(folder), "it ends first, or is ended"
             ) from None
+        self.writes = 0
+        """Frames written since it was opened."""
         self.blocked = ""
         """Why nothing may be written for now; set by whoever watches the backlog."""
         self._fd = -1
@@ -69,9 +71,9 @@ class TickLog:
 
         Cuts the torn tail of a segment that a killed process was writing, and closes it.
         """
-        for path in segment_files(self.folder, "open"):
-            seal(path)
+        problems = [seal(path) for path in segment_files(self.folder, "open")]
         found = recover(self.folder)
+        found.problems += filter(None, problems)
         self.next_sequence = found.next_sequence
         return found
 
@@ -113,12 +115,23 @@ class TickLog:
         return True
 
     def sync(self) -> None:
-        """Force what was written to the disk. Called at the pace of the policy, in a thread."""
-        if self._unsynced and self._fd >= 0:
-            self._unsynced = False
-            # The segment may be closed under us; closing has synced it.
+        """Force what was written to the disk, as well as may be. At the pace of the policy, in a thread."""
+        if self._unsynced:
             with contextlib.suppress(OSError):
-                os.fdatasync(self._fd)
+                self.force()
+
+    def force(self) -> None:
+        """Force what was written to the disk; may be called in a thread. Raises OSError if it can't be."""
+        fd = self._fd
+        if fd < 0:
+            return  # closed: that has forced it
+        self._unsynced = False
+        try:
+            os.fdatasync(fd)
+        except OSError as error:
+            if error.errno != errno.EBADF:  # closed under us
+                self._unsynced = True
+                raise
 
     def backlog_bytes(self) -> int:
         """What waits for the lake: closed segments that the archiver has not taken, and the open one."""
@@ -160,7 +173,7 @@ class TickLog:
     def _finish(self) -> None:
         """Sync, close and rename; a segment that holds nothing is removed."""
         empty = self.bytes <= self._head_bytes
-        if self.policy.fsync != "never" and not empty:
+        if not empty:
             with contextlib.suppress(OSError):
                 os.fdatasync(self._fd)
         os.close(self._fd)
@@ -187,13 +200,14 @@ class TickLog:
             self._undo()
             raise self._trouble(error) from error
         self.bytes += len(data)
+        self.writes += 1
         self._unsynced = True
 
     def _undo(self) -> None:
         """Half a frame must not stay before the next one."""
         with contextlib.suppress(OSError):
-            os.ftruncate(self._fd, self.bytes)
             os.lseek(self._fd, self.bytes, os.SEEK_SET)
+            os.ftruncate(self._fd, self.bytes)
 
     def _trouble(self, error: OSError) -> TickcastError:
         fix = (

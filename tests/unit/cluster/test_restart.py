@@ -113,9 +113,9 @@ def test_what_the_killed_process_had_made_and_not_written_is_written_now(tmp_pat
 
 def test_gaps_that_were_given_up_are_still_known(tmp_path: Path) -> None:
     writer = Writer(tmp_path).take(TICKS[:300]).checkpoint()
-    writer.log.append_notes([Note(1, "gap_given_up", 900, 905, 6), Note(2, "gap_repaired", 902, 902, 1)])
+    writer.log.append_notes([Note(1, "gap_given_up", 100, 105, 6), Note(2, "gap_repaired", 102, 102, 1)])
     writer.take(TICKS[300:]).die()
-    assert restarted(tmp_path).order.lost == [(900, 901), (903, 905)]
+    assert restarted(tmp_path).order.lost == [(100, 101), (103, 105)]
 
 
 def test_ticks_that_came_from_the_lake_count_as_seen(tmp_path: Path) -> None:
@@ -143,3 +143,49 @@ def test_a_damaged_segment_ends_the_replay_there(tmp_path: Path) -> None:
     engine = SymbolEngine(SPEC)
     engine.update(TICKS[: found.next_sequence])
     assert found.engine.digest() == engine.digest()
+
+
+def test_notes_in_a_segment_without_ticks_are_known_after_a_restart(tmp_path: Path) -> None:
+    writer = Writer(tmp_path).take(TICKS[:300]).checkpoint()
+    writer.log.append_notes([Note(1, "gap_given_up", 5, 6, 2)])
+    writer.roll().die()
+    assert restarted(tmp_path).order.lost == [(5, 6)]
+
+
+def test_a_gap_that_was_noted_before_its_ticks_were_logged_is_found_anew(tmp_path: Path) -> None:
+    writer = Writer(tmp_path).take(TICKS[:300])
+    last_id = writer.order.report()["last_id"]
+    writer.log.append_notes([Note(1, "gap_given_up", last_id + 1, last_id + 4, 4)])
+    writer.die()
+    assert restarted(tmp_path).order.lost == []
+
+
+def test_settings_that_come_back_do_not_bring_an_old_engine_back(tmp_path: Path) -> None:
+    Writer(tmp_path).take(TICKS[:200]).checkpoint().die()
+    other = replace(SPEC, horizons=("7s",))
+    Writer(tmp_path, epoch=2, spec=other).take(TICKS[200:400]).checkpoint().die()
+    found = restarted(tmp_path)
+    assert found.fresh
+    assert (found.next_sequence, found.engine.digest()) == (400, SymbolEngine(SPEC).digest())
+
+
+def test_a_segment_that_a_newer_release_was_writing_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Writer(tmp_path).take(TICKS[:200]).die()
+    monkeypatch.setattr("cluster.storage.frames.VERSION", 0)
+    found = restarted(tmp_path)
+    assert "newer than 0" in found.problems[0]
+    assert list(tmp_path.glob("*.damaged"))
+
+
+def test_damage_in_the_middle_of_an_open_segment_is_no_torn_tail(tmp_path: Path) -> None:
+    Writer(tmp_path).take(TICKS[:400]).die()
+    (path,) = segments.segment_files(tmp_path, "open")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    found = restarted(tmp_path)
+    assert 0 < found.next_sequence < 400
+    assert "is damaged at byte" in found.problems[0]
+    assert path.with_suffix(".damaged").read_bytes() == data

@@ -216,7 +216,7 @@ async def test_a_full_disk_stops_the_stream_and_nothing_is_lost(
 
 async def test_more_than_may_wait_for_the_lake_stops_the_stream(tape: Path, tmp_path: Path) -> None:
     async with exchange(tape, speed=30.0) as venue:
-        log = LogPolicy(limit_bytes=2**20, roll_after_s=0.3, retry_s=0.05)
+        log = LogPolicy(limit_bytes=2**20, roll_bytes=2**18, roll_after_s=0.3, retry_s=0.05)
         one = await Running(settings(tmp_path, venue.rest_url, log=log), venue.websocket_url).start()
         await one.until(lambda: one.seen > 100)
         waiting = one.stream.folder / "00000000000000000000-00000000000000000000.log"
@@ -233,15 +233,19 @@ async def test_without_the_lake_nobody_goes_on_from_a_past_that_may_be_old(tmp_p
     async def unreachable(folder: Path, epoch: int) -> None:
         raise StoreUnreachable("it does not answer", "s3://lake", "")
 
-    one = Running(settings(tmp_path, ""), "ws://127.0.0.1:1")
+    def stream(last_home: str) -> SymbolStream:
+        made = settings(tmp_path, "", last_home=last_home)
+        return SymbolStream(made, venues.get("binance", **OPTIONS), time.time_ns, lambda step, ns: None)
+
+    one = stream("")
     with pytest.raises(StoreUnreachable):
-        await one.stream.open(unreachable)
-    await one.stream.close()
-    home = SymbolStream(
-        settings(tmp_path, "", last_home=one.stream.home),
-        venues.get("binance", **OPTIONS),
-        time.time_ns,
-        lambda step, received_ns: None,
-    )
-    await home.open(unreachable)  # its own log is the newest there is
-    await home.close()
+        await one.open(unreachable)
+    await one.close()
+    with pytest.raises(StoreUnreachable):
+        await stream(one.home).open(unreachable)  # its folder is empty: somebody may have emptied it
+    two = stream("")
+    await two.open(nothing)
+    await two.close()
+    three = stream(two.home)
+    await three.open(unreachable)  # its own log is the newest there is
+    await three.close()

@@ -58,23 +58,59 @@ def moved(tmp_path: Path, lake: Lake, last_epoch: int = 0) -> Restored:
 def test_the_state_of_the_lake_is_found_on_a_new_machine(tmp_path: Path, lake: Lake) -> None:
     one = Writer(folder(tmp_path, "one")).take(TICKS[:200]).roll().checkpoint()
     archive(tmp_path, "one", lake)
-    one.take(TICKS[200:500]).roll()
+    one.take(TICKS[200:500]).roll().checkpoint()
     archive(tmp_path, "one", lake)
     one.take(TICKS[500:]).die()  # the disk of this machine is gone, with its last hundred ticks
     found = moved(tmp_path, lake)
-    assert (found.next_sequence, found.replayed, found.fresh) == (500, 300, False)
+    assert (found.next_sequence, found.replayed, found.fresh) == (500, 0, False)
     assert found.engine.digest() == digest_after(500)
+    assert found.unlogged == [], "all that was made up to there is in the lake"
     trades = int((TICKS[:500].kind == 0).sum())
     assert found.order.report()["last_id"] == trades == found.order.report()["seen"]
+
+
+def test_ticks_behind_the_checkpoint_may_be_half_there_and_are_gone_back_behind(
+    tmp_path: Path, lake: Lake
+) -> None:
+    one = Writer(folder(tmp_path, "one")).take(TICKS[:200]).roll().checkpoint()
+    archive(tmp_path, "one", lake)
+    one.take(TICKS[200:400]).roll().die()
+    archive(tmp_path, "one", lake)
+    # The trades of the second segment are there, its quotes never came.
+    quotes = [key.key for key in lake.store.list("quotes/")]
+    lake.store.delete(quotes[-1:])
+    found = moved(tmp_path, lake)
+    assert found.next_sequence == 200
+    assert found.engine.digest() == digest_after(200)
+
+
+def test_a_damaged_checkpoint_of_the_lake_falls_back_to_the_one_before(tmp_path: Path, lake: Lake) -> None:
+    one = Writer(folder(tmp_path, "one")).take(TICKS[:200]).roll().checkpoint()
+    archive(tmp_path, "one", lake)
+    one.take(TICKS[200:400]).roll().checkpoint().die()
+    archive(tmp_path, "one", lake)
+    lake.put_checkpoint("binance", "AAA", 1, 400, b"damaged")
+    found = moved(tmp_path, lake)
+    assert found.next_sequence == 200
+    assert found.engine.digest() == digest_after(200)
 
 
 def test_without_a_checkpoint_in_the_lake_the_last_trades_are_known(tmp_path: Path, lake: Lake) -> None:
     Writer(folder(tmp_path, "one")).take(TICKS[:500]).roll().die()
     archive(tmp_path, "one", lake)
     found = moved(tmp_path, lake)
-    assert found.next_sequence == 500
+    assert (found.next_sequence, found.fresh) == (500, True)
     assert found.order.report()["last_id"] == int((TICKS[:500].kind == 0).sum())
-    assert found.engine.digest() == digest_after(500), "short enough to be replayed from the beginning"
+    assert found.engine.digest() == SymbolEngine(SPEC).digest()
+
+
+def test_an_emptied_log_folder_goes_on_where_the_lake_ends(tmp_path: Path, lake: Lake) -> None:
+    import shutil
+
+    Writer(folder(tmp_path, "two")).take(TICKS[:500]).roll().checkpoint().die()
+    archive(tmp_path, "two", lake)
+    shutil.rmtree(folder(tmp_path, "two"))
+    assert moved(tmp_path, lake).next_sequence == 500
 
 
 def test_what_this_machine_knows_is_newer_and_stays(tmp_path: Path, lake: Lake) -> None:
@@ -91,7 +127,7 @@ def test_a_past_that_another_machine_has_overruled_is_not_gone_back_to(tmp_path:
     # Machine one dies at tick 300, of which 200 are in the lake. Machine two goes on from there.
     one = Writer(folder(tmp_path, "one")).take(TICKS[:200]).roll().checkpoint()
     archive(tmp_path, "one", lake)
-    one.take(TICKS[200:300]).checkpoint().die()
+    one.take(TICKS[200:300]).roll().checkpoint().die()
     place = folder(tmp_path, "two")
     place.mkdir(parents=True)
     bring(lake, "binance", "AAA", place, 0)
@@ -117,17 +153,3 @@ def test_a_past_that_another_machine_has_overruled_is_not_gone_back_to(tmp_path:
     # What machine one had not sent yet reaches the lake late, and stays outside the stream.
     archive(tmp_path, "one", lake)
     assert lake.end("binance", "AAA") == 400
-
-
-def test_an_upload_that_broke_off_ends_the_stream_before_the_hole(tmp_path: Path, lake: Lake) -> None:
-    one = Writer(folder(tmp_path, "one")).take(TICKS[:200]).roll().checkpoint()
-    archive(tmp_path, "one", lake)
-    one.take(TICKS[200:400]).roll().die()
-    archive(tmp_path, "one", lake)
-    # The trades of the second segment are there, its quotes never came.
-    quotes = [key.key for key in lake.store.list("quotes/")]
-    lake.store.delete(quotes[-1:])
-    found = moved(tmp_path, lake)
-    first_quote = 200 + int((TICKS[200:400].kind == 1).argmax())
-    assert found.next_sequence == first_quote
-    assert found.engine.digest() == digest_after(first_quote)
