@@ -45,6 +45,8 @@ def test_a_job_that_is_ended_politely_cleans_up(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cleaned = []
+    # Whatever runs the tests in the background may have set it to be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def work(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
         try:
