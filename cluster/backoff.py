@@ -10,6 +10,8 @@ from collections import deque
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+TIME_HEALS = frozenset({408, 418, 425, 429})
+"""HTTP refusals that are worth another attempt; 418 is Binance's word for a 429 that was not obeyed."""
 _LONGEST_RETRY_AFTER_DIGITS = 9
 
 

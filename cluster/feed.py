@@ -20,19 +20,18 @@ from typing import Any, TypeVar
 
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 
-from cluster.backoff import AttemptLimit, Backoff, retry_after_s
+from cluster.backoff import TIME_HEALS, AttemptLimit, Backoff, retry_after_s
 from cluster.errors import FeedError
 from cluster.feed_counters import FeedCounters
 from cluster.feed_link import Inbox, Link, open_link
 from cluster.feed_policy import FeedPolicy
+from cluster.races import unless
 from cluster.venues.base import Event, Venue
 
 __all__ = ["Consume", "Feed", "FeedPolicy", "FeedState"]
 
 _Result = TypeVar("_Result")
 Consume = Callable[[list[Event]], Awaitable[None]]
-_RETRIED_REFUSALS = frozenset({408, 418, 425, 429})
-"""HTTP refusals that time heals; 418 is Binance's word for a 429 that was not obeyed."""
 _FIRST_REQUEST_ID = 1
 
 
@@ -284,7 +283,7 @@ class Feed:
         status = error.response.status_code
         self.counters.disconnects[f"handshake: HTTP {status}"] += 1
         asked_s = retry_after_s(error.response.headers.get("Retry-After"), self._clock_ns())
-        if 400 <= status < 500 and status not in _RETRIED_REFUSALS and asked_s is None:
+        if 400 <= status < 500 and status not in TIME_HEALS and asked_s is None:
             raise FeedError(
                 f"the venue refuses the connection with HTTP {status}",
                 f"{self._venue.name} at {self._url.partition('?')[0]}",  # what follows may hold a key
@@ -310,13 +309,4 @@ class Feed:
 
     async def _unless_closing(self, work: Coroutine[Any, Any, _Result]) -> _Result | None:
         """The result of `work`; None, and the work cancelled, when the feed is closing."""
-        task = asyncio.ensure_future(work)
-        closing = asyncio.ensure_future(self._closing.wait())
-        try:
-            await asyncio.wait((task, closing), return_when=asyncio.FIRST_COMPLETED)
-            return task.result() if task.done() else None
-        finally:
-            closing.cancel()
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        return await unless(self._closing, work)

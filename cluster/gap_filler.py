@@ -9,15 +9,12 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from cluster.backoff import Backoff, retry_after_s
+from cluster.backoff import TIME_HEALS, Backoff, retry_after_s
 from cluster.errors import VenueError
 from cluster.gap_policy import GapPolicy
 from cluster.rest_client import RestClient
 from cluster.venues.base import HttpRequest, Trade, Venue
 from features.errors import TickcastError
-
-_TIME_HEALS = frozenset({408, 418, 425, 429})
-"""HTTP refusals that are tried again, beside 5xx; 418 is Binance's word for a 429 that was not obeyed."""
 
 
 class GapNotFilled(TickcastError):
@@ -175,7 +172,7 @@ class GapFiller:
         if asked_s is not None:
             self._not_before_s = loop.time() + asked_s
         kind = f"HTTP {answer.status}"
-        if answer.status >= 500 or answer.status in _TIME_HEALS:
+        if answer.status >= 500 or answer.status in TIME_HEALS:
             raise _AskAgain(kind, f"the venue answers with {kind}")
         self.failures[kind] += 1
         raise GapNotFilled(self._symbol, f"{kind}, {self._words_of(answer.body)}", refused=True)

@@ -14,15 +14,15 @@ asked for again later, and what comes then goes to `store_late`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from cluster.event_order import EventOrder, FedEvent, Hole
 from cluster.gap_filler import GapFiller, GapNotFilled
 from cluster.gap_policy import GapPolicy
+from cluster.races import unless
 from cluster.venues.base import Event, Trade
 
-_Result = TypeVar("_Result")
 _LONGEST_REPAIR_PAUSE_S = 3600.0
 _S = 1_000_000_000
 
@@ -253,8 +253,8 @@ class GapKeeper:
             while at_id is not None and pages:
                 pages -= 1
                 try:
-                    page = await self._unless_needed(
-                        self._filler.page(at_id, None, self._policy.request_timeout_s)
+                    page = await unless(
+                        self._needed, self._filler.page(at_id, None, self._policy.request_timeout_s)
                     )
                 except GapNotFilled as error:
                     self.problem, page, pages = error.reason, [], 0
@@ -278,19 +278,6 @@ class GapKeeper:
         overlapping = (gap for gap in self._order.lost if gap[1] >= first_id and gap[0] <= last_id)
         gap = next(overlapping, None)
         return None if gap is None else max(gap[0], first_id)
-
-    async def _unless_needed(self, work: Coroutine[Any, Any, _Result]) -> _Result | None:
-        """The result of `work`; None, and the work cancelled, when something is waited for."""
-        task = asyncio.ensure_future(work)
-        needed = asyncio.ensure_future(self._needed.wait())
-        try:
-            await asyncio.wait((task, needed), return_when=asyncio.FIRST_COMPLETED)
-            return task.result() if task.done() else None
-        finally:
-            needed.cancel()
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
 
     def _feed(self, fed: list[FedEvent], from_rest: bool = False) -> None:
         if fed and from_rest:
