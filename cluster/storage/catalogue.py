@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -97,13 +97,14 @@ class Catalogue:
             "let fewer compactions run at a time",
         )
 
-    def symbols(self) -> set[tuple[str, str]]:
-        """Venue and symbol of all that is in the lake, archived or not."""
+    def symbols(self, tables: Sequence[str] | None = None) -> set[tuple[str, str]]:
+        """Venue and symbol of all that is in the lake, archived or not; with `tables`, in one of these."""
         # The store itself says best what is wrong with it.
         next(self._store.list(f"{layout.EPOCHS}/"), None)
         # Folders alone are listed: a lake may have millions of files.
         filesystem, root = self._store.filesystem()
-        tops = [f"{top}{table}" for top in ("", self.archive) for table in (layout.EPOCHS, *schemas.TABLES)]
+        named = (layout.EPOCHS, *schemas.TABLES) if tables is None else tables
+        tops = [f"{top}{table}" for top in ("", self.archive) for table in named]
         try:
             venues = [one for top in tops for one in filesystem.get_file_info(_inside(f"{root}/{top}"))]
             folders = [one.path for venue in venues for one in filesystem.get_file_info(_inside(venue.path))]

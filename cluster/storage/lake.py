@@ -43,18 +43,18 @@ class Lake(LakeReader):
     """A lake that can also be written."""
 
     def write(self, table: str, venue: str, symbol: str, epoch: int, rows: pa.Table) -> list[str]:
-        """Store rows of one epoch, a file for each UTC day; returns the keys, of no rows none.
+        """Store rows of one epoch, a file for each day or year; returns the keys, of no rows none.
 
         Raises DataError for rows that are not those of the table.
         """
         kind = schemas.table(table)
         _check_names(venue, symbol, epoch)
         rows = rules.in_order(schemas.conform(kind, rows), SEQUENCE)
-        days = rules.numbers(rows, kind.time) // DAY_NS
+        starts = layout.period_starts_ns(table, rules.numbers(rows, kind.time))
         keys = []
-        for day in np.unique(days).tolist():
-            part = rows.filter(pa.array(days == day))
-            partition = Partition(table, venue, symbol, layout.date_of(day * DAY_NS))
+        for start_ns in np.unique(starts).tolist():
+            part = rows.filter(pa.array(starts == start_ns))
+            partition = Partition(table, venue, symbol, layout.date_of(start_ns))
             data = _encoded(kind, part, partition, epoch)
             name = layout.data_name(False, epoch, *rules.span(part), digest(data))
             keys.append(partition.prefix + name)

@@ -39,9 +39,9 @@ class LakeReader:
         self.catalogue = Catalogue(store, archive)
         self._epochs = EpochStore(store)
 
-    def symbols(self) -> set[tuple[str, str]]:
-        """(venue, symbol) of all that is in the lake, archived or not."""
-        return self.catalogue.symbols()
+    def symbols(self, tables: Sequence[str] | None = None) -> set[tuple[str, str]]:
+        """(venue, symbol) of all that is in the lake, archived or not; with `tables`, in one of these."""
+        return self.catalogue.symbols(tables)
 
     def epochs(self, venue: str, symbol: str) -> list[EpochRecord]:
         """The incarnations of a symbol's actor, by epoch."""

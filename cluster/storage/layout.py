@@ -6,9 +6,10 @@
     removals/venue=binance/symbol=BTCUSDT/trades
 
 Venue and symbol are percent-encoded, as Hive tools do; the date is the UTC day of the table's time
-column. The name of a data file is its epoch, the first and the last sequence in it ("late" where no row
-has one) and the first 16 hex digits of the SHA-256 of its bytes, so that a name never stands for two
-contents and anybody can check every byte. A file that a compaction wrote begins with "compact-".
+column, or the first day of its year where partitions span years. The name of a data file is its epoch,
+the first and the last sequence in it ("late" where no row has one) and the first 16 hex digits of the
+SHA-256 of its bytes, so that a name never stands for two contents and anybody can check every byte. A
+file that a compaction wrote begins with "compact-".
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote, unquote
 
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.storage import schemas
 from features.errors import DataError
 
 DAY_NS = 86_400_000_000_000
@@ -38,13 +43,13 @@ _VENUE_AND_SYMBOL = re.compile(r"(?:.*/)?[a-z]+/venue=([^/]+)/symbol=([^/]+)(?:/
 
 @dataclass(frozen=True, slots=True, order=True)
 class Partition:
-    """One table of one symbol on one UTC day."""
+    """One table of one symbol in one period: a UTC day, or a year."""
 
     table: str
     venue: str
     symbol: str
     date: str
-    """YYYY-MM-DD"""
+    """The first day of the period, YYYY-MM-DD."""
 
     @property
     def prefix(self) -> str:
@@ -53,8 +58,8 @@ class Partition:
 
     @property
     def end_ns(self) -> int:
-        """When the day is over, in ns since 1970 UTC."""
-        return day_start_ns(self.date) + DAY_NS
+        """When the period is over, in ns since 1970 UTC."""
+        return period_end_ns(self.table, self.date)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,31 @@ def parse_symbol_folder(path: str) -> tuple[str, str] | None:
     """Venue and symbol of a folder or key, None where it has none."""
     found = _VENUE_AND_SYMBOL.fullmatch(path)
     return (unquote(found[1]), unquote(found[2])) if found else None
+
+
+def period_date(table: str, ns: int) -> str:
+    """The date of the partition in which the rows of this time are."""
+    date = date_of(ns)
+    return f"{date[:4]}-01-01" if _spans_years(table) else date
+
+
+def period_starts_ns(table: str, ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """When the partition of each of these times begins."""
+    unit = "Y" if _spans_years(table) else "D"
+    starts: NDArray[np.int64] = ns.astype("M8[ns]").astype(f"M8[{unit}]").astype("M8[ns]").astype(np.int64)
+    return starts
+
+
+def period_end_ns(table: str, date: str) -> int:
+    """When the partition of this date is over. Raises DataError where the text is no day."""
+    start_ns = day_start_ns(date)
+    return day_start_ns(f"{int(date[:4]) + 1:04d}-01-01") if _spans_years(table) else start_ns + DAY_NS
+
+
+def _spans_years(table: str) -> bool:
+    # Of a table that a newer release has made we know the name alone.
+    known = schemas.TABLES.get(table)
+    return known is not None and known.period == "year"
 
 
 def date_of(ns: int) -> str:

@@ -206,14 +206,16 @@ def _windows(inputs: list[_Input], table: Table, fence: Fence, counts: _Counts) 
 
 def _sorted(table: Table, rows: pa.Table, late: rules.LateTrades, counts: _Counts) -> pa.Table:
     """One window in the order of the table, each row once."""
-    trades = table.name == "trades"
-    rows = rules.in_order_of_trades(rows) if trades else rules.in_order(rows, *table.order)
+    rows = rules.in_order_of(table, rows, *table.order)
     if table.is_stream:
         rows, copies = rules.without_copies(rows, table.time)
         counts.duplicates += copies
-    if trades:
+    if table.name == "trades":
         # A trade that is in the stream twice stays twice: the engine was fed it twice.
         rows, copies = late.keep(rows)
+        counts.duplicates += copies
+    if table.key:
+        rows, copies = rules.last_of_each(rows, table.key)
         counts.duplicates += copies
     return rows
 

@@ -13,16 +13,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from cluster.storage.objects import ObjectInfo, ObjectStore, is_key
-from features.errors import ConfigError
+from features.errors import ConfigError, DataError
 
 _DAY_NS = 86_400 * 10**9
-_DATE = re.compile(r"(?:^|/)date=(\d{4}-\d\d-\d\d)(?=/)")
+_DATE = re.compile(r"(?:([a-z]+)/(?:(?:venue|symbol)=[^/]+/)*|^|/)date=(\d{4}-\d\d-\d\d)(?=/)")
 _BATCH = 1000
 
 
@@ -30,8 +29,8 @@ class RetentionSpec(BaseModel):
     """What may be removed or moved to cheaper storage, and when. By default nothing.
 
     A table is the beginning of keys up to a slash: "trades", "archive/trades", "trades/venue=binance".
-    Days count from the end of the day in the key (`date=YYYY-MM-DD`), or else from when the object was
-    put, where a job applies them; lifecycle rules of S3 always count from when it was put.
+    Days count from the end of the day or year in the key (`date=YYYY-MM-DD`), or else from when the
+    object was put, where a job applies them; lifecycle rules of S3 always count from when it was put.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -159,10 +158,12 @@ def apply_retention(store: ObjectStore, spec: RetentionSpec, now_ns: int) -> Ret
 
 
 def _end_ns(info: ObjectInfo) -> int:
-    """The end of the day that the object is about, else when it was put."""
-    dates = _DATE.findall(info.key)
+    """The end of the day or year that the object is about, else when it was put."""
+    # Here, as only who applies retention needs the tables, and with them pyarrow.
+    from cluster.storage import layout
+
+    found = _DATE.findall(info.key)
     try:
-        day = datetime.strptime(dates[-1], "%Y-%m-%d").replace(tzinfo=UTC)
-    except (IndexError, ValueError):
+        return layout.period_end_ns(*found[-1])
+    except (IndexError, DataError):
         return info.modified_ns
-    return int(day.timestamp()) * 10**9 + _DAY_NS

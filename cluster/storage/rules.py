@@ -6,6 +6,7 @@ read. The rules themselves are in docs/lake.md.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cluster.storage.schemas import SEQUENCE, Table
+from cluster.storage.layout import DAY_NS
+from cluster.storage.schemas import QUOTE_NUMBERS, SEQUENCE, Table
 
 NONE = -1
 """Stands for a missing sequence or id in arrays."""
 _LAST = (1 << 63) - 1
 _COPY_ORDER = ("ts_ns", "received_ns", "price", "size", "side")
 """Of copies of a late trade the first in this order is kept."""
+QUOTE_ORDER = ("ts_ns", "received_ns", *QUOTE_NUMBERS)
+"""The order of quotes without a sequence."""
 
 
 def numbers(rows: pa.Table, column: str) -> NDArray[np.int64]:
@@ -125,7 +129,18 @@ def stream_ids(rows: pa.Table) -> NDArray[np.int64]:
 
 
 def once_each(rows: pa.Table) -> pa.Table:
-    """Trades, each id once: the one with the lowest sequence, else the first late one."""
+    """Trades by time, each id once a UTC day: the one with the lowest sequence, else the first late one.
+
+    Copies of a trade carry the same time; ids of some venues begin anew each day.
+    """
+    days = numbers(rows, "ts_ns") // DAY_NS
+    edges = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), rows.num_rows]
+    if len(edges) == 2:
+        return _once_a_day(rows)
+    return pa.concat_tables([_once_a_day(rows.slice(i, j - i)) for i, j in itertools.pairwise(edges)])
+
+
+def _once_a_day(rows: pa.Table) -> pa.Table:
     wanted = late_ids(rows)
     if len(wanted):
         wanted = np.setdiff1d(wanted, stream_ids(rows), assume_unique=False)
@@ -139,22 +154,42 @@ def once_each(rows: pa.Table) -> pa.Table:
     return rows.filter(pa.array(~again)) if again.any() else rows
 
 
-def in_order_of_trades(rows: pa.Table) -> pa.Table:
-    """Trades sorted by time, sequence (late ones last) and id; the order does not depend on files."""
+def last_of_each(rows: pa.Table, key: tuple[str, ...]) -> tuple[pa.Table, int]:
+    """Of rows that are equal in their key the last, sorted by the key; how many were left out.
+
+    Give the rows in the order of their files: by epoch, so that what was written to replace comes last.
+    """
+    rows = in_order(rows, *key)
+    values = np.array([numbers(rows, name) for name in key])
+    followed = np.zeros(rows.num_rows, np.bool_)
+    followed[:-1] = (values[:, 1:] == values[:, :-1]).all(axis=0)
+    count = int(np.count_nonzero(followed))
+    return (rows.filter(pa.array(~followed)), count) if count else (rows, 0)
+
+
+def in_order_of(table: Table, rows: pa.Table, *columns: str) -> pa.Table:
+    """The rows of a table sorted by integer columns; with trades and quotes no order of files shows.
+
+    Those without a sequence come last at their time: trades by id, then in the order of `_COPY_ORDER`,
+    quotes in that of `QUOTE_ORDER`. Equal rows of other tables keep their order.
+    """
+    if table.name == "trades":
+        return in_order(_late_in_order(rows, _COPY_ORDER), "ts_ns", SEQUENCE, "trade_id")
+    return in_order(_late_in_order(rows, QUOTE_ORDER) if table.name == "quotes" else rows, *columns)
+
+
+def _late_in_order(rows: pa.Table, order: tuple[str, ...]) -> pa.Table:
+    """The rows with those that have no sequence in this order among themselves."""
     late = np.flatnonzero(numbers(rows, SEQUENCE) < 0)
-    if len(late):
-        # Two late trades may differ in their ids and prices only.
-        order = late[_copy_order(rows.take(pa.array(late)))]
-        places = np.arange(rows.num_rows)
-        places[late] = order
-        rows = rows.take(pa.array(places))
-    return in_order(rows, "ts_ns", SEQUENCE, "trade_id")
+    if not len(late):
+        return rows
+    places = np.arange(rows.num_rows)
+    places[late] = late[_copy_order(rows.take(pa.array(late)), order)]
+    return rows.take(pa.array(places))
 
 
-def _copy_order(rows: pa.Table) -> NDArray[np.int64]:
-    keys: list[Any] = [
-        rows.column(name).to_numpy() for name in reversed(_COPY_ORDER) if name in rows.column_names
-    ]
+def _copy_order(rows: pa.Table, order: tuple[str, ...] = _COPY_ORDER) -> NDArray[np.int64]:
+    keys: list[Any] = [rows.column(name).to_numpy() for name in reversed(order) if name in rows.column_names]
     found: NDArray[np.int64] = np.lexsort(keys)
     return found
 

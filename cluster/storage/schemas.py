@@ -26,7 +26,7 @@ class Table:
     name: str
     schema: pa.Schema
     time: str
-    """The column whose UTC day is the partition."""
+    """The column whose UTC day, or year, is the partition."""
     order: tuple[str, ...] = (SEQUENCE,)
     """By what a compacted file is sorted."""
     version: int = 1
@@ -36,6 +36,10 @@ class Table:
     """Whether more float64 columns may follow those of the schema."""
     few_values: tuple[str, ...] = ()
     """Columns that repeat themselves so much that a dictionary makes them smaller."""
+    period: str = "day"
+    """What a partition spans: a UTC "day", or a "year" where a day has few rows."""
+    key: tuple[str, ...] = ()
+    """Columns that tell the rows of a symbol apart: of rows equal in them the last written counts."""
 
 
 def _int(name: str, missing: bool = False) -> pa.Field:
@@ -51,6 +55,7 @@ def _text(name: str) -> pa.Field:
 
 
 _CLOCKS = (_int("ts_ns"), _int("received_ns"))
+QUOTE_NUMBERS: tuple[str, ...] = ("bid", "ask", "bid_size", "ask_size")
 _QUESTION = (_text("horizon"), _int("made_at_ns"), _int("due_ns"), _float("price"))
 
 _TABLES = (
@@ -73,10 +78,10 @@ _TABLES = (
     ),
     Table(
         "quotes",
-        pa.schema(
-            [_int(SEQUENCE), *_CLOCKS, _float("bid"), _float("ask"), _float("bid_size"), _float("ask_size")]
-        ),
+        pa.schema([_int(SEQUENCE, missing=True), *_CLOCKS, *(_float(name) for name in QUOTE_NUMBERS)]),
         "ts_ns",
+        order=("ts_ns", SEQUENCE),
+        version=2,  # 1: every quote had a sequence
         is_stream=True,
         few_values=("bid", "ask", "bid_size", "ask_size"),
     ),
@@ -145,6 +150,23 @@ _TABLES = (
         "at_ns",
         order=("at_ns", SEQUENCE),
         few_values=("event", "detail"),
+    ),
+    Table(
+        "candles",
+        pa.schema(
+            [
+                _int(SEQUENCE, missing=True),
+                *(_int(name) for name in ("interval_ns", "start_ns", "end_ns")),
+                *(_float(name) for name in ("open", "high", "low", "close", "volume")),
+                _int("trades", missing=True),
+                *(_float(name) for name in ("buy_volume", "adjustment")),
+            ]
+        ),
+        "end_ns",
+        order=("end_ns", "interval_ns"),
+        few_values=("adjustment",),
+        period="year",
+        key=("end_ns", "interval_ns"),
     ),
 )
 TABLES: Mapping[str, Table] = MappingProxyType({table.name: table for table in _TABLES})

@@ -46,10 +46,11 @@ class TableReader:
     def read(self, venue: str, symbol: str) -> pa.Table:
         """The rows of a symbol, sorted by time and sequence, each once."""
         chosen = self._chosen
-        first = None if chosen.start_ns is None else layout.date_of(chosen.start_ns)
-        last = None if chosen.end_ns is None else layout.date_of(chosen.end_ns - 1)
+        table = chosen.table.name
+        first = None if chosen.start_ns is None else layout.period_date(table, chosen.start_ns)
+        last = None if chosen.end_ns is None else layout.period_date(table, chosen.end_ns - 1)
         for _ in range(ATTEMPTS):
-            found = self._catalogue.holdings(chosen.table.name, venue, symbol, first, last, chosen.archived)
+            found = self._catalogue.holdings(table, venue, symbol, first, last, chosen.archived)
             # After the listing: whoever wrote a row had put the record of his epoch before it.
             fence = Fence(self._epochs.records(venue, symbol))
             try:
@@ -105,11 +106,11 @@ class TableReader:
         chosen = self._chosen
         if chosen.columns is None:
             return None
-        rules_need = [SEQUENCE, chosen.table.time]
-        if chosen.table.name == "trades":
+        rules_need = [SEQUENCE, chosen.table.time, *chosen.table.key]
+        if chosen.table.name in ("trades", "quotes"):
             if any(file.may_hold_late(fence) for file in files):
                 return None
-            rules_need.append("trade_id")
+            rules_need += ["trade_id"] if chosen.table.name == "trades" else []
         return list(dict.fromkeys([*rules_need, *chosen.columns]))
 
     def _shown(self, rows: pa.Table) -> pa.Table:
@@ -127,8 +128,9 @@ class TableReader:
 
 def _settled(table: Table, rows: pa.Table) -> pa.Table:
     """Rows in the order that they are shown in, each once."""
+    rows = rules.in_order_of(table, rows, table.time, SEQUENCE)
+    if table.is_stream:
+        rows, _ = rules.without_copies(rows, table.time)
     if table.name == "trades":
-        rows, _ = rules.without_copies(rules.in_order_of_trades(rows), table.time)
-        return rules.once_each(rows)
-    rows = rules.in_order(rows, table.time, SEQUENCE)
-    return rules.without_copies(rows, table.time)[0] if table.is_stream else rows
+        rows = rules.once_each(rows)
+    return rules.last_of_each(rows, table.key)[0] if table.key else rows

@@ -17,7 +17,7 @@ from cluster.errors import StoreError, StoreUnreachable
 from cluster.storage import schemas
 from cluster.storage.compaction import Compaction, archive_day, compact_day
 from cluster.storage.lake import Lake
-from cluster.storage.layout import Partition, parse_data_key
+from cluster.storage.layout import Partition, parse_data_key, period_date
 from cluster.storage.objects import ObjectStore, open_store
 from cluster.storage.store_spec import StoreSpec
 from features.errors import DataError
@@ -30,7 +30,7 @@ def names(store: ObjectStore, table: str = "trades") -> list[str]:
 
 
 def compact(lake: Lake, table: str = "trades") -> Compaction:
-    return compact_day(lake, table, VENUE, SYMBOL, DATE)
+    return compact_day(lake, table, VENUE, SYMBOL, period_date(table, MIDNIGHT_NS))
 
 
 def stored(store: ObjectStore, table: str = "trades") -> pq.ParquetFile:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.storage import layout
+from cluster.storage import layout, schemas
 from cluster.storage.layout import Partition
 from cluster.storage.objects import check_key
 from features.errors import DataError
@@ -61,6 +62,25 @@ def test_days_begin_at_midnight_utc() -> None:
     assert Partition("bars", "b", "s", "2024-08-09").end_ns == MIDNIGHT_NS + DAY_NS
     with pytest.raises(DataError, match="'2024-13-01' is no date; write it like 2024-08-09"):
         layout.day_start_ns("2024-13-01")
+
+
+def test_candles_lie_in_years_everything_else_in_days() -> None:
+    for table in schemas.TABLES:
+        yearly = table == "candles"
+        at = np.array([MIDNIGHT_NS, MIDNIGHT_NS - 1, -1, day_ns("2024-12-31") + DAY_NS - 1, 0])
+        dates = [layout.period_date(table, ns) for ns in at.tolist()]
+        assert dates == (
+            ["2024-01-01", "2024-01-01", "1969-01-01", "2024-01-01", "1970-01-01"]
+            if yearly
+            else ["2024-08-09", "2024-08-08", "1969-12-31", "2024-12-31", "1970-01-01"]
+        )
+        assert [layout.date_of(ns) for ns in layout.period_starts_ns(table, at).tolist()] == dates
+        end = Partition(table, "b", "s", dates[0]).end_ns
+        assert end == (day_ns("2025-01-01") if yearly else MIDNIGHT_NS + DAY_NS)
+
+
+def day_ns(date: str) -> int:
+    return layout.day_start_ns(date)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_a_file_says_what_it_is_and_has_checksums_and_statistics(folder_lake: La
     file = pq.ParquetFile(path_of(folder_lake, key))
     assert {name.decode(): value.decode() for name, value in file.metadata.metadata.items()} == {
         "tickcast.table": "quotes",
-        "tickcast.version": "1",
+        "tickcast.version": "2",
         "tickcast.epoch": "9",
         "tickcast.venue": VENUE,
         "tickcast.symbol": SYMBOL,
@@ -142,9 +142,12 @@ def quotes(n: int) -> pa.Table:
         ("trades", trades([1], side=[300]), "column side of trades: holds int64, which is no int8"),
         ("trades", trades([1], ts_ns=pa.array([None], pa.int64())), "column ts_ns of trades: holds 1 nulls"),
         (
-            "quotes",
-            quotes(1).set_column(0, "sequence", pa.nulls(1, pa.int64())),
-            "column sequence of quotes:",
+            "marks",
+            quotes(1)
+            .select(["ts_ns", "received_ns"])
+            .append_column("sequence", pa.nulls(1, pa.int64()))
+            .append_column("kind", [["gap"]]),
+            "column sequence of marks:",
         ),
         ("features", features([1], ema=["x"]), "column ema of features: holds string, which is no double"),
     ],
