@@ -48,8 +48,11 @@ class RuleResult:
     rule: str
     digest: str
     """Of the account's state at the end: equal for equal runs."""
-    performance: Mapping[str, float]
-    """What `features.trading.performance` measures, by name; NaN where it can't be said."""
+    performance: Mapping[str, Any]
+    """As `features.trading.performance.Performance.as_dict` gives it: None where it can't be said."""
+    sharpe_low: float | None = None
+    """Bounds of the yearly Sharpe ratio from a block bootstrap, 95 %; None where it can't be said."""
+    sharpe_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +248,5 @@ def _plain(value: Any) -> Any:
 def _symbol(values: dict[str, Any]) -> SymbolResult:
     known = {one.name for one in fields(SymbolResult)}
     values = {key: value for key, value in values.items() if key in known}
-    rules = tuple(
-        RuleResult(
-            one["rule"],
-            one["digest"],
-            {key: math.nan if value is None else value for key, value in one["performance"].items()},
-        )
-        for one in values["rules"]
-    )
+    rules = tuple(RuleResult(**one) for one in values["rules"])
     return SymbolResult(**(values | {"rules": rules, "scores": tuple(values["scores"])}))

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from features.forecast import Answer
+from features.bulk import Answers
 from features.ledger import Score
 from features.scores import Measures
+from features.trading.account import Step
 
 
 def _int(name: str) -> pa.Field:
@@ -45,11 +47,18 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
                 *(_float(name) for name in ("price", "position", "equity", "cash", "costs")),
             ]
         ),
+        "fills": pa.schema(
+            [
+                _text("rule"),
+                *(_int(name) for name in ("bar", "time_ns")),
+                *(_float(name) for name in ("units", "price", "fee", "spread", "slippage")),
+            ]
+        ),
         "trades": pa.schema(
             [
                 _text("rule"),
-                *(_int(name) for name in ("entry_ns", "exit_ns", "bars")),
-                *(_float(name) for name in ("size", "entry_price", "exit_price", "profit", "costs")),
+                *(_int(name) for name in ("entry_ns", "exit_ns", "side", "bars")),
+                *(_float(name) for name in ("size", "entry_price", "exit_price", "pnl", "costs")),
             ]
         ),
         "answers": pa.schema(
@@ -77,19 +86,29 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
     }
 )
 """Columns by table. Prices are in quote currency; `forecast`, `lower`, `upper` and `outcome` are log returns
-since `made_at_ns`; `costs` of the curve is all that was paid up to the bar. A swap's rows are those it was
+since `made_at_ns`; `costs` of the curve is all that was paid up to the bar. Fills and trades are as
+`features.trading.account` has them, a trade being a round trip. A swap's rows are those it was
 trained on, asked from `first_ns` on and answered by `last_due_ns`."""
 _FEW_VALUES = frozenset({"rule", "horizon", "model", "library", "digest"})
 
 
-def answers(rows: Sequence[Answer]) -> pa.Table:
-    """Answered forecasts as rows, in the order given."""
-    columns: dict[str, Any] = {"horizon": [row.horizon for row in rows]}
-    for name in SCHEMAS["answers"].names[1:]:
-        columns[name] = np.array(
-            [getattr(row, name) for row in rows], np.int64 if name.endswith("_ns") else float
-        )
-    return table("answers", columns)
+def answers(rows: Answers, horizons: Sequence[str]) -> pa.Table:
+    """Answered forecasts as rows, in the order given; `horizons` are the engine's."""
+    names = pa.DictionaryArray.from_arrays(pa.array(rows.horizon), list(horizons)).cast(pa.string())
+    columns = {name: getattr(rows, name) for name in SCHEMAS["answers"].names[1:]}
+    return table("answers", {"horizon": names, **columns})
+
+
+def curve(rule: str, step: Step, costs: NDArray[np.float64]) -> pa.Table:
+    """What an account held at the end of each bar; `costs` (m,) is all that it had paid by then."""
+    columns = {name: step.column(name) for name in ("price", "position", "equity", "cash")}
+    return table("curve", {"rule": [rule] * len(step), "end_ns": step.end_ns, "costs": costs, **columns})
+
+
+def records(name: str, rule: str, rows: NDArray[np.void]) -> pa.Table:
+    """An account's fills as rows of `fills`, or its round trips as rows of `trades`."""
+    columns = {column: np.ascontiguousarray(rows[column]) for column in SCHEMAS[name].names[1:]}
+    return table(name, {"rule": [rule] * len(rows), **columns})
 
 
 def scores(rows: Sequence[Score]) -> pa.Table:

@@ -7,11 +7,12 @@ import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cluster.storage.folder_store import FolderStore
+from features.bulk import Answers
 from features.errors import DataError
-from features.forecast import Answer
 from features.ledger import Ledger, LedgerSpec
 from jobs.backtesting import result_tables
 from jobs.backtesting.result import Manifest, Results, RuleResult, SymbolResult, run_ids
@@ -22,7 +23,7 @@ SYMBOL = SymbolResult(
     bars=7,
     answers=3,
     engine="abc",
-    rules=(RuleResult("long", "def", {"sharpe": 1.25, "calmar": math.nan}),),
+    rules=(RuleResult("long", "def", {"sharpe": 1.25, "calmar": None}),),
     parts={"answers": 2},
 )
 MANIFEST = Manifest(
@@ -39,11 +40,20 @@ MANIFEST = Manifest(
     seconds=0.5,
     created_at_ns=3,
 )
-ANSWERS = [
-    Answer("1m", 60, 120, 100.0, 0.001, -0.01, 0.01, 0.002),
-    Answer("5m", 60, 360, 100.0, 0.0, -0.1, 0.1, math.nan),
-    Answer("1m", 120, 180, 101.0, -0.001, -0.01, 0.01, 0.0),
-]
+NAN = math.nan
+ANSWERS = result_tables.answers(
+    Answers(
+        horizon=np.array([0, 1, 0]),
+        made_at_ns=np.array([60, 60, 120]),
+        due_ns=np.array([120, 360, 180]),
+        price=np.array([100.0, 100.0, 101.0]),
+        forecast=np.array([0.001, 0.0, -0.001]),
+        lower=np.array([-0.01, -0.1, -0.01]),
+        upper=np.array([0.01, 0.1, 0.01]),
+        outcome=np.array([0.002, NAN, 0.0]),
+    ),
+    ("1m", "5m"),
+)
 
 
 @pytest.fixture
@@ -55,7 +65,7 @@ def results(tmp_path: Path) -> Results:
 
 
 def test_a_manifest_is_read_back_and_lists_the_run(results: Results) -> None:
-    """What was written comes back equal, NaN included; the run is listed from then on."""
+    """What was written comes back equal; the run is listed from then on."""
     with pytest.raises(DataError, match="no finished backtest"):
         results.manifest()
     assert run_ids(results.store) == []
@@ -71,7 +81,7 @@ def test_a_manifest_is_read_back_and_lists_the_run(results: Results) -> None:
 
 def test_rows_come_back_part_by_part_once_the_symbol_is_finished(results: Results) -> None:
     """Parts beyond those of the summary, left by a killed run, are not read; void is null."""
-    rows = result_tables.answers(ANSWERS)
+    rows = ANSWERS
     results.write("answers", "binance", "BTC/USDT", 0, rows.slice(0, 1))
     results.write("answers", "binance", "BTC/USDT", 1, rows.slice(1))
     results.write("answers", "binance", "BTC/USDT", 2, rows)
@@ -118,7 +128,7 @@ def test_forgetting_removes_all_of_a_run_and_nothing_else(results: Results) -> N
     """Another run stays."""
     other = Results(results.store, "r2")
     for run in (results, other):
-        run.write("answers", "v", "s", 0, result_tables.answers(ANSWERS))
+        run.write("answers", "v", "s", 0, ANSWERS)
         run.put_manifest(replace(MANIFEST, run_id=run.run_id))
     results.forget()
     assert run_ids(results.store) == ["r2"]
