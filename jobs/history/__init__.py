@@ -1,0 +1,1 @@
+"""History as the jobs read it: bars, ticks or the recorded stream of a lake, in order and bounded memory."""
