@@ -20,7 +20,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -154,12 +154,20 @@ class Results:
         schema = result_tables.SCHEMAS[table]
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
-        found = []
-        for part in range(parts.parts.get(table, 0)):
+        found = list(self.parts(table, venue, symbol, parts.parts.get(table, 0), columns))
+        return pa.concat_tables(found) if found else schema.empty_table()
+
+    def parts(
+        self, table: str, venue: str, symbol: str, count: int, columns: list[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """The first `count` parts of a symbol's table, one at a time. Raises ObjectMissing."""
+        schema = result_tables.SCHEMAS[table]
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
+        for part in range(count):
             data = self.store.get(self._part_key(table, venue, symbol, part))
             rows = pq.ParquetFile(pa.BufferReader(data)).read(columns=schema.names)
-            found.append(rows.select(schema.names).cast(schema))
-        return pa.concat_tables(found) if found else schema.empty_table()
+            yield rows.select(schema.names).cast(schema)
 
     def put_summary(self, result: SymbolResult) -> None:
         """Write a symbol's result: from here on its rows count. Its checkpoint is removed."""
