@@ -46,7 +46,7 @@ from numpy.typing import NDArray
 from features import durations, state
 from features.errors import DataError, SpecError
 from features.kernels import bars as kernel
-from features.ticks import NO_ID, Ticks
+from features.ticks import NO_ID, Kind, Ticks
 
 BAR_COLUMNS: tuple[str, ...] = (
     "open",
@@ -264,12 +264,23 @@ class BarBuilder:
         )
 
     def update(self, ticks: Ticks) -> Bars:
-        """Feed a batch; returns copies of the bars it closed, oldest first."""
+        """Feed a batch; returns copies of the bars it closed, oldest first. Swaps are passed over."""
+        bars, at = self.advance(ticks, 0)
+        while at < len(ticks):
+            more, at = self.advance(ticks, at + 1)
+            bars = Bars.concat([bars, more])
+        return bars
+
+    def advance(self, ticks: Ticks, at: int) -> tuple[Bars, int]:
+        """Feed a batch from place `at` to its end, or up to the next swap, which is not fed.
+
+        Returns copies of the bars that were closed, and the place of the swap, or the length of the batch.
+        """
         parts: list[Bars] = []
-        at, n = 0, len(ticks)
+        n = len(ticks)
         records = _plain(ticks.records)
-        if n > len(self._times) < _MOST_ROOM:
-            self._allocate(min(n, _MOST_ROOM))
+        if n - at > len(self._times) < _MOST_ROOM:
+            self._allocate(min(n - at, _MOST_ROOM))
         while True:
             at, made = kernel.build_bars(
                 *self._rules, self._floats, self._ints, records, at, self._times, self._values
@@ -277,8 +288,8 @@ class BarBuilder:
             if made:
                 # The kernel writes bar by bar; whoever reads bars reads column by column.
                 parts.append(Bars(self._times[:made].T.copy(), self._values[:made].T.copy()))
-            if at >= n:
-                return Bars.concat(parts)
+            if at >= n or records[at]["kind"] == Kind.SWAP:
+                return Bars.concat(parts), at
 
     @property
     def counters(self) -> dict[str, int]:

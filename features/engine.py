@@ -6,6 +6,9 @@
 
 The engine knows no clock, no socket and no file. Live, an actor feeds it what the venue sends; a
 backtest feeds it what is stored. How the stream is cut into batches changes no bit of anything.
+
+Trained models are put into its slots by swaps: `engine.swap(…)`, or a tick of the kind SWAP in the stream,
+for which the model comes from the engine's shelf. See `features.model_slots`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from features.forecast import Answer, Forecast
 from features.forecaster import MIXTURE, HorizonForecaster
 from features.labels import Closed, log_return
 from features.ledger import Ledger, LedgerSpec
+from features.model_slots import CHAMPION, Duel, EmptyShelf, Model, ModelSlots, Shelf, SlotScore
 from features.models.catalogue import LearnerSpec
 from features.models.conformal import IntervalSpec
 from features.models.experts import MixtureSpec
@@ -48,7 +52,9 @@ BOOK_FEATURES: tuple[str, ...] = ("microprice", "quote_imbalance", "spread")
 """What the best bid and ask add where the venue sends them."""
 DEFAULT_MODELS: tuple[str, ...] = ("naive", "ew_mean", "ridge:100", "ridge:1000")
 
-_SNAPSHOT_VERSION = 1
+_SNAPSHOT_VERSION = 2
+_OLDEST_SNAPSHOT = 1
+_CHALLENGERS, _MOST_CHALLENGERS = 1, 100
 # Beyond these the ratio of two prices may be no number; `features.bars` has the same for ticks.
 _LEAST_PRICE, _MOST_PRICE = 1e-100, 1e100
 
@@ -67,6 +73,8 @@ class EngineSpec:
     """Bars that must have closed before the first forecast is made."""
     ledger_half_life: float = 5000.0
     """Answers after which one counts half in the recent scores."""
+    challengers: int = _CHALLENGERS
+    """Slots for trained models that are scored in shadow, beside the champion's."""
 
     def __post_init__(self) -> None:
         if not self.horizons:
@@ -87,6 +95,8 @@ class EngineSpec:
             raise SpecError(f"{self.first_forecast_bars} is below 1", "first_forecast_bars")
         if not 0.0 < self.ledger_half_life < math.inf:
             raise SpecError(f"{self.ledger_half_life} is no half-life", "ledger_half_life", "write 5000")
+        if not 0 <= self.challengers <= _MOST_CHALLENGERS:
+            raise SpecError(f"{self.challengers} is not in [0, {_MOST_CHALLENGERS}]", "challengers")
         for text in self.horizons:
             self.horizon_bars(text)
         # One form of equal numbers: 1 and 1.0 print differently, and the print is the identity.
@@ -106,7 +116,9 @@ class EngineSpec:
 
     def digest(self) -> str:
         """Identity of the settings: snapshots fit engines of equal digest."""
-        return state.digest(repr(self).encode())
+        # Written as before there were slots, so that states of then still fit.
+        text = repr(self).replace(f", challengers={_CHALLENGERS})", ")")
+        return state.digest(text.encode())
 
     def to_json(self) -> str:
         """The settings as JSON, to be kept with what an engine made."""
@@ -133,12 +145,23 @@ class Step:
     forecasts: list[Forecast]
     answers: list[Answer]
 
+    def followed_by(self, other: Step) -> Step:
+        """Both as one."""
+        return Step(
+            Bars.concat([self.bars, other.bars]),
+            np.concatenate([self.features, other.features]),
+            self.forecasts + other.forecasts,
+            self.answers + other.answers,
+        )
+
 
 class SymbolEngine:
     """One symbol's bars, features, learners, forecasts and scores. Not for several threads."""
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, spec: EngineSpec, shelf: Shelf | None = None) -> None:
+        """`shelf` has the models that swaps in the stream name; without one there may be none."""
         self.spec = spec
+        self.shelf = shelf or EmptyShelf()
         self.feature_set = FeatureSet.parse(list(spec.features))
         learners = tuple(LearnerSpec.parse(text) for text in spec.models)
         horizons = [(durations.parse_ns(text), spec.horizon_bars(text)) for text in spec.horizons]
@@ -147,18 +170,6 @@ class SymbolEngine:
         self.pipeline = FeaturePipeline(self.feature_set)
         self._scaler = FeatureScaler(len(self.feature_set.columns))
         self._bar_scale = ReturnScale()
-        self._forecasters = [
-            HorizonForecaster(
-                name,
-                learners,
-                len(self.feature_set.columns),
-                ns,
-                bars,
-                MixtureSpec(),
-                IntervalSpec(coverage=spec.coverage),
-            )
-            for name, (ns, bars) in zip(spec.horizons, horizons, strict=True)
-        ]
         self.model_names = (*(str(learner) for learner in learners), MIXTURE)
         self.ledger = Ledger(
             LedgerSpec(
@@ -171,16 +182,40 @@ class SymbolEngine:
                 lag_spans=2,
             )
         )
+        self.models = ModelSlots(spec.challengers, self.ledger.spec, self.feature_set)
+        self._forecasters = [
+            HorizonForecaster(
+                name,
+                learners,
+                len(self.feature_set.columns),
+                ns,
+                bars,
+                MixtureSpec(),
+                IntervalSpec(coverage=spec.coverage),
+                self.models,
+                index,
+            )
+            for index, (name, (ns, bars)) in enumerate(zip(spec.horizons, horizons, strict=True))
+        ]
         self.bars_seen = 0
         self._last = Closed(0, -1, math.nan)
         self._scaled = np.zeros(len(self.feature_set.columns))
 
     def update(self, ticks: Ticks) -> Step:
-        """Feed a batch of events in order of arrival."""
-        bars = self.builder.update(ticks)
-        if not len(bars):
-            return Step(bars, np.zeros((0, len(self.feature_set.columns))), [], [])
-        return self.update_bars(bars)
+        """Feed a batch of events in order of arrival.
+
+        Raises ModelMissing or ModelRefused at a swap whose model the shelf can't give; what came before it
+        has been taken in then, and what comes after has not.
+        """
+        bars, at = self.builder.advance(ticks, 0)
+        step = self._closed(bars)
+        while at < len(ticks):
+            swap = ticks.records[at]
+            slot, version = int(swap["side"]), int(swap["trade_id"])
+            self.swap(slot, version, self.shelf.get(version) if version else None)
+            bars, at = self.builder.advance(ticks, at + 1)
+            step = step.followed_by(self._closed(bars))
+        return step
 
     def update_bars(self, bars: Bars) -> Step:
         """Feed closed bars: from `update`, or from history that is bars already.
@@ -197,20 +232,52 @@ class SymbolEngine:
         rows = zip(*(bars.times[i].tolist() for i in range(1, 5)), references, strict=True)
         for i, (end_ns, session, event_ns, trade_id, reference) in enumerate(rows):
             bar = Closed(end_ns, session, reference)
-            for index, forecaster in enumerate(self._forecasters):
-                answers += forecaster.answer(bar, self.ledger, index)
+            for forecaster in self._forecasters:
+                answers += forecaster.answer(bar, self.ledger)
             self._learn_bar_scale(bar)
             self.bars_seen += 1
             missing = self._scaler.scale(features.matrix[i], self._scaled)
             if self.bars_seen >= self.spec.first_forecast_bars:
-                forecasts += self._ask(bar, event_ns, trade_id, missing, warm[i])
+                forecasts += self._ask(bar, event_ns, trade_id, features.matrix[i], missing, warm[i])
         return Step(bars, features.matrix, forecasts, answers)
 
-    def _ask(self, bar: Closed, event_ns: int, trade_id: int, missing: int, warm: bool) -> list[Forecast]:
+    def swap(self, slot: int, version: int, model: Model | None) -> None:
+        """Put a model into a slot between two ticks, or clear it: version 0 and None.
+
+        Slot 0 is the champion's, an expert of the mixture from its next forecast on; the others are in
+        shadow. Nothing else changes: what is open keeps the opinions it was asked with, and they are scored
+        for the versions that gave them. A champion that comes from a challenger's slot keeps what it has
+        shown there, and that slot is empty; any other model begins anew. The version that is there already
+        stays as it is. Raises DataError for no slot, ModelRefused for a model of other features or horizons.
+        """
+        if (version == 0) != (model is None):
+            raise DataError(f"version {version} with{'out' if model is None else ''} a model", "swap")
+        self.models.check(slot, model)
+        if self.models.slots[slot].version == version:
+            return
+        source = self.models.swap(slot, version, model)
+        for forecaster in self._forecasters:
+            forecaster.swapped(slot, source)
+
+    def _closed(self, bars: Bars) -> Step:
+        if not len(bars):
+            return Step(bars, np.zeros((0, len(self.feature_set.columns))), [], [])
+        return self.update_bars(bars)
+
+    def _ask(
+        self,
+        bar: Closed,
+        event_ns: int,
+        trade_id: int,
+        raw: NDArray[np.float64],
+        missing: int,
+        warm: bool,
+    ) -> list[Forecast]:
         degraded = (f"{missing} of {len(self._scaled)} features are missing",) if missing else ()
+        version = self.models.champion.version
         made = []
         for forecaster in self._forecasters:
-            opinion = forecaster.ask(bar, self._scaled, self._bar_scale.value)
+            opinion = forecaster.ask(bar, self._scaled, raw, self._bar_scale.value)
             made.append(
                 Forecast(
                     self.spec.symbol,
@@ -225,7 +292,7 @@ class SymbolEngine:
                     self.spec.coverage,
                     opinion.p_up,
                     MIXTURE,
-                    0,
+                    version,
                     event_ns,
                     trade_id if trade_id != NO_ID else None,
                     warm,
@@ -240,11 +307,20 @@ class SymbolEngine:
             self._bar_scale.learn(log_return(before.reference, bar.reference))
 
     def weights(self) -> dict[str, dict[str, float]]:
-        """Effective weight of each learner in the forecast, by horizon."""
+        """Effective weight of each learner, and of a champion, in the forecast, by horizon."""
+        names = (*self.model_names[:-1], CHAMPION)
         return {
-            forecaster.name: dict(zip(self.model_names[:-1], forecaster.weights, strict=True))
+            forecaster.name: dict(zip(names, forecaster.weights, strict=False))
             for forecaster in self._forecasters
         }
+
+    def scores(self) -> list[SlotScore]:
+        """The scores of the ledger, which have version 0, then those of the models in the slots."""
+        return [SlotScore(0, score) for score in self.ledger.scores()] + self.models.scores()
+
+    def duels(self) -> list[Duel]:
+        """Every challenger against the champion."""
+        return self.models.duels()
 
     @property
     def open_questions(self) -> int:
@@ -252,7 +328,7 @@ class SymbolEngine:
         return sum(forecaster.open_questions for forecaster in self._forecasters)
 
     def snapshot(self) -> bytes:
-        """The whole state."""
+        """The whole state, models included."""
         blocks = {
             "bars": self.builder.snapshot(),
             "pipeline": self.pipeline.snapshot(),
@@ -260,15 +336,21 @@ class SymbolEngine:
             "ledger": self.ledger.snapshot(),
             "bar_scale": self._bar_scale.snapshot(),
             "progress": self._progress(),
+            "models": self.models.snapshot(),
         }
         blocks |= {f"horizon{i}": part.snapshot() for i, part in enumerate(self._forecasters)}
         return state.pack("engine", _SNAPSHOT_VERSION, self.spec.digest(), blocks)
 
     @classmethod
-    def restore(cls, spec: EngineSpec, data: bytes) -> SymbolEngine:
-        """The engine as it was. Raises SnapshotError for damaged, newer or other engines' data."""
-        blocks = state.unpack("engine", _SNAPSHOT_VERSION, spec.digest(), data)
-        engine = cls(spec)
+    def restore(cls, spec: EngineSpec, data: bytes, shelf: Shelf | None = None) -> SymbolEngine:
+        """The engine as it was. Raises SnapshotError for damaged, newer or other engines' data.
+
+        The models in its slots come with the data; the shelf is for swaps to come.
+        """
+        blocks = state.unpack("engine", _SNAPSHOT_VERSION, spec.digest(), data, _OLDEST_SNAPSHOT)
+        engine = cls(spec, shelf)
+        if "models" in blocks:
+            engine.models.load(blocks["models"])
         engine.builder = BarBuilder.restore(spec.bars, blocks["bars"])
         engine.pipeline = FeaturePipeline.restore(engine.feature_set, blocks["pipeline"])
         engine._scaler.load(blocks["scaler"])
@@ -284,6 +366,7 @@ class SymbolEngine:
     def digest(self) -> str:
         """Hash of the whole state: equal digests mean equal behaviour from here on."""
         parts = [self.builder.digest(), self.pipeline.digest(), self._scaler.digest(), self.ledger.digest()]
+        parts.append(self.models.digest())
         parts += [forecaster.digest() for forecaster in self._forecasters]
         return state.digest(
             self._progress(), self._bar_scale.digest().encode(), *(part.encode() for part in parts)

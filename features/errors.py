@@ -5,6 +5,8 @@
             SpecError         a feature, bar or model spec can't be read
         DataError             input data can't be used as asked
         SnapshotError         a saved state can't be restored
+        ModelRefused          a trained model is damaged, or does not fit
+        ModelMissing          there is no trained model of this version
         UnknownSymbol         nobody asked us to watch this symbol
         UnknownHorizon        no forecast is made at this horizon
         NotWarm               not enough bars yet for a forecast
@@ -45,6 +47,21 @@ class DataError(TickcastError):
 
 class SnapshotError(TickcastError):
     """A saved state can't be restored: damaged, of a newer version, or of another config."""
+
+
+class ModelRefused(TickcastError):
+    """A trained model can't be used: it is damaged, or made for other features or horizons."""
+
+
+class ModelMissing(TickcastError):
+    """There is no trained model of this version where one was asked for."""
+
+    def __init__(self, version: int, where: str = "models") -> None:
+        Exception.__init__(self, version, where)
+        self.version = version
+        self.problem = f"there is no model of version {version}"
+        self.where = where
+        self.fix = "publish it, or restore it from a backup"
 
 
 class UnknownSymbol(TickcastError):

@@ -1,7 +1,8 @@
 """One horizon of one symbol: asks, answers, scores, learns.
 
 At every closed bar the engine calls `answer` first, which settles the questions that have come due
-(score, then learn), then `ask`, which makes a new forecast.
+(score, then learn), then `ask`, which makes a new forecast. Trained models that are in the engine's slots
+are asked the same questions: see `features.horizon_slots`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from features import state
 from features.forecast import Answer
+from features.horizon_slots import HorizonSlots
 from features.labels import Closed, Question, QuestionQueue
 from features.ledger import Ledger
+from features.model_slots import ModelSlots
 from features.models.catalogue import LearnerSpec
 from features.models.conformal import RETURN_BOUND, Interval, IntervalSpec, IntervalTracker
 from features.models.experts import Mixture, MixtureSpec
@@ -51,8 +54,12 @@ class HorizonForecaster:
         horizon_bars: int,
         mixture: MixtureSpec,
         interval: IntervalSpec,
+        slots: ModelSlots,
+        index: int,
     ) -> None:
+        """`index` is that of the horizon in the ledgers."""
         self.horizon_ns = horizon_ns
+        self._index = index
         self.name = name
         self._root_bars = math.sqrt(horizon_bars)
         self._learners = [spec.build(features, horizon_bars) for spec in learners]
@@ -60,10 +67,12 @@ class HorizonForecaster:
         self._tracker = IntervalTracker(interval, horizon_bars)
         self._scale = ReturnScale()
         n = len(learners)
-        self._note = np.zeros(_FIXED + 2 * n + features)
+        self.models = HorizonSlots(name, index, slots, self._mixture, n)
         self._forecasts = slice(_FIXED, _FIXED + n)
         self._trusted = slice(_FIXED + n, _FIXED + 2 * n)
-        self._row = slice(_FIXED + 2 * n, None)
+        self._row = slice(_FIXED + 2 * n, _FIXED + 2 * n + features)
+        self._models_said = self._row.stop
+        self._note = np.zeros(self._models_said + self.models.width)
         self._queue = QuestionQueue(len(self._note))
         # The mixture comes last in the ledger's rows, and is the only one with an interval.
         self._said = np.zeros(n + 1)
@@ -71,12 +80,12 @@ class HorizonForecaster:
         self._lower = np.full(n + 1, np.nan)
         self._upper = np.full(n + 1, np.nan)
 
-    def answer(self, bar: Closed, ledger: Ledger, index: int) -> list[Answer]:
-        """Settle what this bar answers: score in the ledger's horizon `index`, then learn."""
-        return [self._settle(question, ledger, index) for question in self._queue.answer(bar)]
+    def answer(self, bar: Closed, ledger: Ledger) -> list[Answer]:
+        """Settle what this bar answers: score in the ledger, then learn."""
+        return [self._settle(question, ledger) for question in self._queue.answer(bar)]
 
-    def ask(self, bar: Closed, row: Row, bar_scale: float) -> Opinion:
-        """Forecast at this bar from its scaled features, shape (k,), and remember the question.
+    def ask(self, bar: Closed, row: Row, raw: Row, bar_scale: float) -> Opinion:
+        """Forecast at this bar from its features, scaled and as they are, shape (k,); remember the question.
 
         `bar_scale` is the usual size of a return from bar to bar: what a random walk would do over the
         horizon is the first guess of the interval's width.
@@ -86,7 +95,11 @@ class HorizonForecaster:
         forecasts = note[self._forecasts]
         for i, learner in enumerate(self._learners):
             forecasts[i] = learner.predict(row)
-        mixed = self._mixture.mix(forecasts, note[self._trusted])
+        if self.models.active:
+            said = note[self._models_said :]
+            mixed = self.models.ask(raw, scale, forecasts, note[self._trusted], said)
+        else:
+            mixed = self._mixture.mix(forecasts, note[self._trusted])
         expected = min(max(mixed * scale, -RETURN_BOUND), RETURN_BOUND)
         given = self._tracker.interval(expected, bar_scale * self._root_bars)
         note[_SCALE], note[_MIXED], note[_EXPECTED] = scale, mixed, expected
@@ -95,7 +108,12 @@ class HorizonForecaster:
         self._queue.ask(bar, bar.end_ns + self.horizon_ns, note)
         return Opinion(expected, given.lower, given.upper, given.p_up)
 
-    def _settle(self, question: Question, ledger: Ledger, index: int) -> Answer:
+    def swapped(self, slot: int, source: int | None) -> None:
+        """Called after a swap; `source` is the slot that the champion was promoted from."""
+        self.models.swapped(slot, source)
+        self._note[self._models_said :] = 0.0
+
+    def _settle(self, question: Question, ledger: Ledger) -> Answer:
         note, outcome = question.note, question.outcome
         scale, mixed, expected, *interval = note[:_FIXED].tolist()
         given = Interval(*interval)
@@ -109,16 +127,22 @@ class HorizonForecaster:
             given.upper,
             outcome,
         )
+        models_said = note[self._models_said :] if note[self._models_said] else None
         if not math.isfinite(outcome):
-            ledger.void(index)
+            ledger.void(self._index)
+            if models_said is not None:
+                self.models.void(models_said)
             return answer
         forecasts, row = note[self._forecasts], note[self._row]
         np.multiply(forecasts, scale, out=self._said_by_learners)
         self._said[-1] = expected
         self._lower[-1], self._upper[-1] = given.lower, given.upper
-        ledger.record(index, outcome, self._said, self._lower, self._upper)
+        ledger.record(self._index, outcome, self._said, self._lower, self._upper)
         scaled = outcome / scale
-        self._mixture.learn(forecasts, note[self._trusted], mixed, scaled)
+        if models_said is None:
+            self._mixture.learn(forecasts, note[self._trusted], mixed, scaled)
+        else:
+            self.models.settle(models_said, scale, outcome, forecasts, note[self._trusted], mixed)
         self._tracker.learn(expected, given, outcome)
         bounded = min(max(scaled, -20.0), 20.0)
         for learner in self._learners:
@@ -133,7 +157,7 @@ class HorizonForecaster:
 
     @property
     def weights(self) -> list[float]:
-        """Effective weight of each learner in the forecast: weight times trust."""
+        """Effective weight of each learner in the forecast: weight times trust; a champion comes last."""
         return [float(x) for x in self._mixture.weights * self._mixture.trust]
 
     def snapshot(self) -> bytes:
@@ -145,7 +169,8 @@ class HorizonForecaster:
         """Take over the state of a forecaster with the same settings."""
         blocks = state.unpack("forecaster", 1, self.name, data)
         for name, part in self._parts().items():
-            part.load(blocks[name])
+            if name in blocks:  # an older release had no slots
+                part.load(blocks[name])
 
     def digest(self) -> str:
         """Hash of the state."""
@@ -157,5 +182,6 @@ class HorizonForecaster:
             "tracker": self._tracker,
             "scale": self._scale,
             "queue": self._queue,
+            "models": self.models,
         }
         return parts | {f"learner{i}": learner for i, learner in enumerate(self._learners)}

@@ -109,13 +109,14 @@ class QuestionQueue:
         )
 
     def load(self, data: bytes) -> None:
-        """Take over what `snapshot` gave."""
+        """Take over what `snapshot` gave. Notes that were shorter then are filled up with zeros."""
         arrays = state.unpack_arrays(data)
         self._count, self._head = len(arrays["times"]), 0
         room = max(16, 1 << (self._count - 1).bit_length() if self._count else 0)
         self._times = np.zeros((room, 3), np.int64)
-        self._rows = np.zeros((room, arrays["rows"].shape[1]))
-        self._times[: self._count], self._rows[: self._count] = arrays["times"], arrays["rows"]
+        self._rows = np.zeros((room, self._rows.shape[1]))
+        self._times[: self._count] = arrays["times"]
+        self._rows[: self._count, : arrays["rows"].shape[1]] = arrays["rows"]
         self._before = None
         if len(arrays["before"]):
             (end_ns, session), reference = arrays["before"][0].tolist(), float(arrays["reference"][0])

@@ -45,8 +45,13 @@ def pack(kind: str, version: int, identity: str, blocks: dict[str, bytes]) -> by
     return body + hashlib.sha256(body).digest()
 
 
-def unpack(kind: str, version: int, identity: str, data: bytes) -> dict[str, bytes]:
-    """The blocks of a snapshot. Raises SnapshotError, saying how it differs from what is asked for."""
+def unpack(
+    kind: str, version: int, identity: str, data: bytes, oldest: int | None = None
+) -> dict[str, bytes]:
+    """The blocks of a snapshot of this version, or of one from `oldest` on.
+
+    Raises SnapshotError, saying how it differs from what is asked for.
+    """
     body, checksum = data[:-_CHECKSUM_SIZE], data[-_CHECKSUM_SIZE:]
     if hashlib.sha256(body).digest() != checksum:
         raise SnapshotError("this is no snapshot, or it is damaged", kind, "use an older one")
@@ -58,7 +63,7 @@ def unpack(kind: str, version: int, identity: str, data: bytes) -> dict[str, byt
         raise SnapshotError("this is no snapshot", kind) from None
     if found[0] != kind:
         raise SnapshotError(f"this is a snapshot of {found[0]!r}", kind)
-    if found[1] != version:
+    if not (version if oldest is None else oldest) <= found[1] <= version:
         newer = "newer" if found[1] > version else "older"
         raise SnapshotError(f"its version {found[1]} is {newer} than ours, {version}", kind)
     if found[2] != identity:

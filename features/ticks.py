@@ -39,6 +39,9 @@ class Kind(IntEnum):
     """Time passed: our clock says that the venue has reached ts_ns. Closes bars."""
     GAP = 3
     """Events before this one were lost for good: what depends on them starts anew."""
+    SWAP = 4
+    """From here on another trained model is in a slot of the engine: the slot is in `side`, the version in
+    `trade_id` (0: none). No bar takes notice of it."""
 
 
 class Side(IntEnum):
@@ -113,7 +116,7 @@ class Ticks:
 
     @property
     def trade_id(self) -> NDArray[np.int64]:
-        """The venue's id of a trade, -1 where there is none."""
+        """The venue's id of a trade, -1 where there is none. Of a swap: the version."""
         return self.records["trade_id"]
 
     @property
@@ -128,7 +131,7 @@ class Ticks:
 
     @property
     def side(self) -> NDArray[np.int8]:
-        """Aggressor of a trade, see `Side`."""
+        """Aggressor of a trade, see `Side`. Of a swap: the slot."""
         return self.records["side"]
 
     @property
@@ -231,6 +234,10 @@ class TickBuffer:
     def gap(self, ts_ns: int, received_ns: int) -> None:
         """Append "events before ts_ns were lost for good"."""
         self._append(ts_ns, received_ns, NO_ID, NAN, NAN, NAN, NAN, NAN, NAN, 3, 0)
+
+    def swap(self, ts_ns: int, received_ns: int, slot: int, version: int) -> None:
+        """Append "from here on this version of a model is in this slot", 0 for none."""
+        self._append(ts_ns, received_ns, version, NAN, NAN, NAN, NAN, NAN, NAN, 4, slot)
 
     def take(self) -> Ticks:
         """All events so far as one batch; the buffer is empty afterwards."""

@@ -244,7 +244,8 @@ def build_bars(
     """Feed `ticks[first:]`, writing closed bars to `times` (m, N_TIMES) and `values` (m, N_ROWS).
 
     Returns (index of the first tick not yet consumed, bars written). When the output is full it
-    stops between two bars; call again with the returned index and fresh output to go on.
+    stops between two bars, and before a swap it stops too: call again with the returned index, or the
+    one after the swap, and fresh output to go on.
     """
     room = len(times)
     n = 0
@@ -256,6 +257,8 @@ def build_bars(
         tick = ticks[i]
         ts = tick.ts_ns
         event = tick.kind
+        if event == 4:
+            return i, n
         if event == 0 and not _is_usable(tick):
             k[C_REJECTED] += 1
             i += 1

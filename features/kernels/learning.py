@@ -154,21 +154,43 @@ def learn_mixture(
 ) -> None:
     """Learn from one answered question; all returns in units of the horizon's scale, cut at ±bound.
 
+    Columns beyond the forecasts are of experts that were not asked: they share in the weights alone.
     See `features.models.experts` for what is computed and where it is from.
     """
-    n = len(prior)
     outcome = _within(outcome, bound)
+    for i in range(len(forecasts)):
+        _learn_regret(state, i, prior[i], trusted[i], mixed, outcome, overlap)
+    weigh(state, prior)
+    for i in range(len(forecasts)):
+        _learn_trust(state, i, forecasts[i], outcome, bound, overlap, doubt, memory)
+
+
+@njit(cache=True)
+def learn_expert(
+    state: Floats,
+    i: int,
+    prior: float,
+    forecast: float,
+    trusted: float,
+    mixed: float,
+    outcome: float,
+    bound: float,
+    overlap: float,
+    doubt: float,
+    memory: float,
+) -> None:
+    """`learn_mixture` for expert i alone, and without the weights: one that stood beside the mixture."""
+    outcome = _within(outcome, bound)
+    _learn_regret(state, i, prior, trusted, mixed, outcome, overlap)
+    _learn_trust(state, i, forecast, outcome, bound, overlap, doubt, memory)
+
+
+@njit(cache=True)
+def weigh(state: Floats, prior: Floats) -> None:
+    """The weights that follow from the regrets; they sum to 1."""
+    n = len(prior)
     top = -math.inf
     for i in range(n):
-        # Regret of having listened to the mixture and not to expert i, linearised at the mixture.
-        regret = 2.0 * (mixed - outcome) * (mixed - trusted[i])
-        state[VARIANCE, i] += regret * regret
-        state[RANGE, i] = max(state[RANGE, i], abs(regret))
-        if state[VARIANCE, i] > 0.0:
-            rate = math.sqrt(-math.log(prior[i]) / (state[VARIANCE, i] * math.sqrt(overlap)))
-            rate = min(rate, 1.0 / (2.0 * state[RANGE, i] * math.sqrt(overlap)))
-            state[RATE, i] = rate
-        state[REGRET, i] += regret - state[RATE, i] * regret * regret
         score = math.log(prior[i]) + math.log(state[RATE, i]) + state[RATE, i] * state[REGRET, i]
         state[WEIGHT, i] = score
         top = max(top, score)
@@ -178,25 +200,52 @@ def learn_mixture(
         total += state[WEIGHT, i]
     for i in range(n):
         state[WEIGHT, i] /= total
-    # How far each expert may be trusted: the lower bound of the slope of outcome on forecast.
-    for i in range(n):
-        if not math.isfinite(forecasts[i]):
-            continue
-        value = _within(forecasts[i], bound)
-        cross = state[CROSS, i] * memory + value * outcome
-        power = state[POWER, i] * memory + value * value
-        slope = min(max(cross / power, 0.0), 1.0) if power > 0.0 else 0.0
-        error = value * (outcome - slope * value)
-        noise = state[NOISE, i] * memory + error * error
-        state[CROSS, i] = cross
-        state[POWER, i] = power
-        state[NOISE, i] = noise
-        state[COUNT, i] += 1.0
-        if power > 0.0:
-            # A standard error from few answers is itself unsure: twice as much doubt at three of them.
-            few = math.sqrt(1.0 + 10.0 * overlap / state[COUNT, i])
-            trust = (cross - doubt * few * math.sqrt(overlap * noise)) / power
-            state[TRUST, i] = min(max(trust, 0.0), 1.0)
+
+
+@njit(cache=True)
+def _learn_regret(
+    state: Floats, i: int, prior: float, trusted: float, mixed: float, outcome: float, overlap: float
+) -> None:
+    """Regret of having listened to the mixture and not to expert i, linearised at the mixture."""
+    regret = 2.0 * (mixed - outcome) * (mixed - trusted)
+    state[VARIANCE, i] += regret * regret
+    state[RANGE, i] = max(state[RANGE, i], abs(regret))
+    if state[VARIANCE, i] > 0.0:
+        rate = math.sqrt(-math.log(prior) / (state[VARIANCE, i] * math.sqrt(overlap)))
+        rate = min(rate, 1.0 / (2.0 * state[RANGE, i] * math.sqrt(overlap)))
+        state[RATE, i] = rate
+    state[REGRET, i] += regret - state[RATE, i] * regret * regret
+
+
+@njit(cache=True)
+def _learn_trust(
+    state: Floats,
+    i: int,
+    forecast: float,
+    outcome: float,
+    bound: float,
+    overlap: float,
+    doubt: float,
+    memory: float,
+) -> None:
+    """How far expert i may be trusted: the lower bound of the slope of outcome on forecast."""
+    if not math.isfinite(forecast):
+        return
+    value = _within(forecast, bound)
+    cross = state[CROSS, i] * memory + value * outcome
+    power = state[POWER, i] * memory + value * value
+    slope = min(max(cross / power, 0.0), 1.0) if power > 0.0 else 0.0
+    error = value * (outcome - slope * value)
+    noise = state[NOISE, i] * memory + error * error
+    state[CROSS, i] = cross
+    state[POWER, i] = power
+    state[NOISE, i] = noise
+    state[COUNT, i] += 1.0
+    if power > 0.0:
+        # A standard error from few answers is itself unsure: twice as much doubt at three of them.
+        few = math.sqrt(1.0 + 10.0 * overlap / state[COUNT, i])
+        trust = (cross - doubt * few * math.sqrt(overlap * noise)) / power
+        state[TRUST, i] = min(max(trust, 0.0), 1.0)
 
 
 @njit(cache=True)

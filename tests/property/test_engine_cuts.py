@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.bars import BarSpec
 from features.engine import SymbolEngine
-from features.ticks import Ticks
+from features.ticks import TickBuffer, Ticks
 from tests.unit.features.engine_runs import SECOND, market, run, said, small_spec
+from tests.unit.features.slot_models import Shelf, leaning, read_leaning
 from tests.unit.features.tick_streams import EVENTS, build, cut
 
 SPECS = (
@@ -23,6 +25,12 @@ SPECS = (
 )
 RIVER = small_spec(
     models=("naive", "ridge", "river_linear", "river_bayesian:10", "river_tree:5"), first_forecast_bars=1
+)
+SWAPPED = small_spec(features=("log_return:1", "last_side", "zscore:4"), challengers=2)
+MODELS = Shelf(
+    v1=leaning(SWAPPED, 0.25),
+    v2=leaning(SWAPPED, 0.1, ("1s",)),
+    v3=leaning(SWAPPED, -0.2, feature=2, width=1.5),
 )
 _PLACES = st.lists(st.integers(0, 10_000), max_size=6)
 _RESTORES = st.lists(st.booleans(), min_size=7, max_size=7)
@@ -51,6 +59,41 @@ def test_cuts_and_restores_change_no_bit(spec, events, places, restores) -> None
 @given(st.integers(0, 3), _PLACES, _RESTORES)
 def test_cuts_and_restores_change_no_bit_of_long_runs_with_every_learner(seed, places, restores) -> None:  # type: ignore[no-untyped-def]
     assert_cuts_change_nothing(RIVER, market(150, seed, gaps=2), places, restores)
+
+
+_SWAPS = st.lists(
+    st.tuples(st.integers(0, 10_000), st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=8
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 3), _SWAPS, _PLACES, _RESTORES)
+def test_cuts_and_restores_change_no_bit_of_a_stream_with_swaps(seed, swaps, places, restores) -> None:  # type: ignore[no-untyped-def]
+    ticks, parts, at = market(100, seed, gaps=1), [], 0
+    for place, slot, version in sorted(swaps):
+        place %= len(ticks)
+        parts += [ticks[at:place], swap_tick(slot, version)]
+        at = max(at, place)
+    stream = Ticks.concat([*parts, ticks[at:]])
+    whole = SymbolEngine(SWAPPED, MODELS)
+    want = said([whole.update(stream)])
+    engine, steps = SymbolEngine(SWAPPED, MODELS), []
+    with pytest.MonkeyPatch.context() as patch:
+        read_leaning(patch)
+        for piece, restore in zip(cut(stream, places), restores, strict=False):
+            steps.append(engine.update(piece))
+            if restore:
+                engine = SymbolEngine.restore(SWAPPED, engine.snapshot(), MODELS)
+    assert said(steps) == want
+    assert engine.digest() == whole.digest()
+    assert repr(engine.scores()) == repr(whole.scores())
+    assert repr(engine.duels()) == repr(whole.duels())
+
+
+def swap_tick(slot: int, version: int) -> Ticks:
+    buffer = TickBuffer()
+    buffer.swap(0, 0, slot, version)
+    return buffer.take()
 
 
 @settings(max_examples=60, deadline=None)

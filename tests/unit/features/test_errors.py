@@ -11,6 +11,8 @@ from features import errors
 from features.errors import (
     ConfigError,
     DataError,
+    ModelMissing,
+    ModelRefused,
     NotWarm,
     SnapshotError,
     SpecError,
@@ -25,6 +27,11 @@ EXAMPLES = [
     (SpecError("no such feature", fix="see the list"), "no such feature; see the list"),
     (DataError("3 rows are missing", "ticks"), "ticks: 3 rows are missing"),
     (SnapshotError("it is damaged", "engine"), "engine: it is damaged"),
+    (ModelRefused("a probe differs", "model 3"), "model 3: a probe differs"),
+    (
+        ModelMissing(3, "lake"),
+        "lake: there is no model of version 3; publish it, or restore it from a backup",
+    ),
     (UnknownSymbol("XYZ", ("A", "B")), "symbol 'XYZ' is not watched; use one of: A, B"),
     (UnknownSymbol("XYZ"), "symbol 'XYZ' is not watched; no symbol is watched yet"),
     (UnknownHorizon("3s", ("10s",)), "no forecast is made at horizon '3s'; use one of: 10s"),

@@ -12,9 +12,11 @@ from features.forecast import Answer
 from features.forecaster import MIXTURE, HorizonForecaster, Opinion
 from features.labels import Closed
 from features.ledger import Ledger, LedgerSpec
+from features.model_slots import ModelSlots
 from features.models.catalogue import LearnerSpec
 from features.models.conformal import RETURN_BOUND, IntervalSpec
 from features.models.experts import MixtureSpec
+from features.spec import FeatureSet
 
 MODELS = ("naive", "ew_mean:0.01", "ridge:5,0.999")
 
@@ -22,7 +24,8 @@ MODELS = ("naive", "ew_mean:0.01", "ridge:5,0.999")
 def forecaster(bars: int = 2, name: str = "h") -> HorizonForecaster:
     """Of a horizon of so many bars; a bar is 10 ns, a row has two features."""
     learners = tuple(LearnerSpec.parse(text) for text in MODELS)
-    return HorizonForecaster(name, learners, 2, 10 * bars, bars, MixtureSpec(), IntervalSpec())
+    slots = ModelSlots(0, ledger(bars).spec, FeatureSet.parse(["log_return:1", "log_return:2"]))
+    return HorizonForecaster(name, learners, 2, 10 * bars, bars, MixtureSpec(), IntervalSpec(), slots, 0)
 
 
 def ledger(bars: int = 2) -> Ledger:
@@ -44,8 +47,8 @@ def run(
     opinions, answers = [], []
     for i, (row, price) in enumerate(zip(rows, prices.tolist(), strict=True), start=first):
         bar = Closed(10 * i, 0, price)
-        answers.append(subject.answer(bar, book, 0))
-        opinions.append(subject.ask(bar, row, 1e-3))
+        answers.append(subject.answer(bar, book))
+        opinions.append(subject.ask(bar, row, row, 1e-3))
     return opinions, answers
 
 
@@ -98,7 +101,7 @@ def test_a_void_question_is_counted_and_teaches_nothing() -> None:
     run(untaught, ledger(2), rows, prices)
     before = untaught._mixture.digest(), untaught._tracker.digest(), untaught._scale.digest()
     learners = [learner.digest() for learner in untaught._learners]
-    voided = untaught.answer(Closed(1_000, 1, 100.0), book, 0)
+    voided = untaught.answer(Closed(1_000, 1, 100.0), book)
     assert [math.isnan(answer.outcome) for answer in voided] == [True, True]
     assert book.score(MIXTURE, "h").voided == 2
     assert untaught.open_questions == 0
