@@ -44,8 +44,8 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     return made
 
 
-def add_lake(to: argparse.ArgumentParser) -> None:
-    """Let the user say which lake the job works on."""
+def add_lake(to: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """Let the user say which lake the job works on; a job may add other ways to the group."""
     which = to.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--lake",
@@ -53,15 +53,19 @@ def add_lake(to: argparse.ArgumentParser) -> None:
         help="a folder or s3://bucket/prefix; keys and endpoint come from the environment, as for AWS tools",
     )
     which.add_argument("--config", type=Path, metavar="FILE", help="the lake of this configuration (YAML)")
+    return which
 
 
 def open_lake(arguments: argparse.Namespace, archive: str = "archive/") -> Lake:
     """The lake that the user named. Raises ConfigError."""
+    return Lake(open_store(lake_spec(arguments)), archive)
+
+
+def lake_spec(arguments: argparse.Namespace) -> StoreSpec:
+    """Where the lake is that the user named, for other processes too. Raises ConfigError."""
     if arguments.config is not None:
-        spec = config.load(arguments.config).lake_spec()
-    else:
-        spec = config.parse(StoreSpec, {"uri": arguments.lake}, "--lake")
-    return Lake(open_store(spec), archive)
+        return config.load(arguments.config).lake_spec()
+    return config.parse(StoreSpec, {"uri": arguments.lake}, "--lake").anchored(Path.cwd())
 
 
 def say(text: str) -> None:

@@ -17,9 +17,14 @@ from jobs.history.spec import HistorySpec
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def add_history(to: argparse.ArgumentParser, source: str = "candles:1m") -> None:
-    """Let the user say which history the job works on: lake, source, venue, symbols, period."""
-    command_line.add_lake(to)
+def add_history(
+    to: argparse.ArgumentParser, source: str = "candles:1m"
+) -> argparse._MutuallyExclusiveGroup:
+    """Let the user say which history the job works on: lake, source, venue, symbols, period.
+
+    Returns the group that names the lake, for jobs that take their data from elsewhere too.
+    """
+    lake = command_line.add_lake(to)
     to.add_argument(
         "--source",
         default=source,
@@ -29,6 +34,7 @@ def add_history(to: argparse.ArgumentParser, source: str = "candles:1m") -> None
     to.add_argument("--symbol", action="append", default=[], help="only this one; may be given several times")
     to.add_argument("--from", dest="start", metavar="TIME", help="event time, like 2026-11-21T10:00 (UTC)")
     to.add_argument("--to", dest="end", metavar="TIME", help="event time, exclusive")
+    return lake
 
 
 def spec_of(arguments: argparse.Namespace) -> HistorySpec:
