@@ -155,6 +155,13 @@ class Step:
         )
 
 
+def check_references(bars: Bars) -> None:
+    """Raise DataError unless every bar has a reference price that returns can be taken from."""
+    references = bars.column("reference")
+    if not np.all((references > _LEAST_PRICE) & (references < _MOST_PRICE)):
+        raise DataError("a bar has a reference price that is none", "bars", "leave such bars out")
+
+
 class SymbolEngine:
     """One symbol's bars, features, learners, forecasts and scores. Not for several threads."""
 
@@ -222,9 +229,8 @@ class SymbolEngine:
 
         Raises DataError, and takes in none of them, where a bar has a price or an amount that can't be.
         """
+        check_references(bars)
         references = bars.column("reference").tolist()
-        if not all(_LEAST_PRICE < reference < _MOST_PRICE for reference in references):
-            raise DataError("a bar has a reference price that is none", "bars", "leave such bars out")
         features = self.pipeline.update(bars)
         warm = features.warm.tolist()
         forecasts: list[Forecast] = []

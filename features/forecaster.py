@@ -29,6 +29,9 @@ Row = NDArray[np.float64]
 MIXTURE = "mixture"
 """Name of the mixture in the ledger; its score is the forecast's score."""
 
+LEARNED_BOUND = 20.0
+"""Learners are told outcomes cut at so many units of scale."""
+
 # Places in a question's note; the interval's seven numbers end at _FIXED.
 _SCALE, _MIXED, _EXPECTED, _INTERVAL, _FIXED = 0, 1, 2, 3, 10
 
@@ -144,7 +147,7 @@ class HorizonForecaster:
         else:
             self.models.settle(models_said, scale, outcome, forecasts, note[self._trusted], mixed)
         self._tracker.learn(expected, given, outcome)
-        bounded = min(max(scaled, -20.0), 20.0)
+        bounded = min(max(scaled, -LEARNED_BOUND), LEARNED_BOUND)
         for learner in self._learners:
             learner.learn(row, bounded)
         self._scale.learn(outcome)

@@ -97,13 +97,29 @@ class QuestionQueue:
         self._before = bar
         return done
 
+    def open(self) -> tuple[NDArray[np.int64], NDArray[np.float64], Closed | None]:
+        """The open questions, oldest first, as copies, and the newest bar.
+
+        Rows of (made at, due, session), shape (n, 3), and of (price, note …), shape (n, 1 + width).
+        """
+        order = (self._head + np.arange(self._count)) % len(self._times)
+        return self._times[order], self._rows[order], self._before
+
+    def replace(self, times: NDArray[np.int64], rows: NDArray[np.float64], before: Closed | None) -> None:
+        """Take over open questions and the newest bar, as `open` gives them."""
+        room = max(16, 1 << (len(times) - 1).bit_length() if len(times) else 0)
+        self._times = np.zeros((room, 3), np.int64)
+        self._rows = np.zeros((room, rows.shape[1]))
+        self._times[: len(times)], self._rows[: len(times)] = times, rows
+        self._count, self._head, self._before = len(times), 0, before
+
     def snapshot(self) -> bytes:
         """The open questions, oldest first, and the last bar."""
-        order = (self._head + np.arange(self._count)) % len(self._times)
-        before = [self._before] if self._before else []
+        times, rows, newest = self.open()
+        before = [newest] if newest else []
         return state.pack_arrays(
-            times=self._times[order],
-            rows=self._rows[order],
+            times=times,
+            rows=rows,
             before=np.array([(bar.end_ns, bar.session) for bar in before], np.int64),
             reference=np.array([bar.reference for bar in before]),
         )

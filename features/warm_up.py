@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features import pipeline
+from features import bulk, pipeline
 from features.engine import EngineSpec, SymbolEngine
 from features.ticks import Ticks
 
@@ -21,8 +21,9 @@ def warm_up() -> None:
     at = np.arange(_TICKS, dtype=np.int64) * _SECOND_NS
     price = 100.0 + np.sin(np.arange(_TICKS) / 10.0)
     engine = SymbolEngine(EngineSpec("WARM", horizons=("1s",)))
-    engine.update(Ticks.from_columns(_TICKS, ts_ns=at, received_ns=at, price=price, size=1.0))
+    step = engine.update(Ticks.from_columns(_TICKS, ts_ns=at, received_ns=at, price=price, size=1.0))
     engine.ledger.scores()
+    bulk.run(SymbolEngine(engine.spec), step.bars)
     SymbolEngine.restore(engine.spec, engine.snapshot())
 
 

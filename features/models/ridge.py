@@ -18,7 +18,7 @@ from features import state
 from features.kernels import learning as kernel
 from features.models.base import Learner, Row
 
-_ANSWER_BOUND = 5.0
+ANSWER_BOUND = 5.0
 
 
 class Ridge(Learner):
@@ -36,7 +36,7 @@ class Ridge(Learner):
 
     def learn(self, x: Row, y: float) -> None:
         kernel.ridge_learn(
-            self._weights, self._inverse, self._gain, x, y, _ANSWER_BOUND, self._memory, self._most
+            self._weights, self._inverse, self._gain, x, y, ANSWER_BOUND, self._memory, self._most
         )
 
     def snapshot(self) -> bytes:

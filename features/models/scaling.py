@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from features import state
 from features.kernels import learning as kernel
 
-_ROW_RATE = 1e-4
-_ROW_BOUND = 5.0
-_RETURN_RATE = 2e-4
-_FIRST_RETURN = 1e-4
+ROW_RATE = 1e-4
+ROW_BOUND = 5.0
+RETURN_RATE = 2e-4
+FIRST_RETURN = 1e-4
 
 
 class FeatureScaler:
@@ -28,7 +28,7 @@ class FeatureScaler:
     def scale(self, row: NDArray[np.float64], out: NDArray[np.float64]) -> int:
         """Learn from a row (k,), then write it scaled to `out` (k,). Returns how many were missing."""
         count, mean, variance = self._moments
-        return int(kernel.scale_row(row, count, mean, variance, _ROW_RATE, _ROW_BOUND, out))
+        return int(kernel.scale_row(row, count, mean, variance, ROW_RATE, ROW_BOUND, out))
 
     def snapshot(self) -> bytes:
         """The whole state."""
@@ -52,11 +52,11 @@ class ReturnScale:
     @property
     def value(self) -> float:
         """Above zero always; one basis point until a price has moved."""
-        return math.sqrt(self._state[1]) or _FIRST_RETURN
+        return math.sqrt(self._state[1]) or FIRST_RETURN
 
     def learn(self, outcome: float) -> None:
         """Learn from one answer."""
-        kernel.learn_scale(self._state, outcome, _RETURN_RATE)
+        kernel.learn_scale(self._state, outcome, RETURN_RATE)
 
     def snapshot(self) -> bytes:
         """The whole state."""
