@@ -56,6 +56,10 @@ class FolderStore:
         """Store an object, whole or not at all."""
         self._publish(key, lambda file: file.write(data))
 
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Store an object unless another one is there: by a hard link, which never replaces a file."""
+        return self._publish(key, lambda file: file.write(data), new=True) or self.get(key) == data
+
     def put_file(self, key: str, path: Path) -> None:
         """Store a copy of a file."""
         try:
@@ -130,7 +134,8 @@ class FolderStore:
             return store_error(FileNotFoundError(errno.ENOENT, ""), "reading", self._root)
         return ObjectMissing(f"there is no object {key!r}", self.uri)
 
-    def _publish(self, key: str, write: Callable[[BinaryIO], Any]) -> None:
+    def _publish(self, key: str, write: Callable[[BinaryIO], Any], new: bool = False) -> bool:
+        """Write a file beside the others, then give it its name. With `new`, False if it is taken."""
         target = self._path(key)
         partial = self._hidden / f"{uuid4().hex}.partial"
         with translated(f"storing {key!r}", self._root):
@@ -141,23 +146,31 @@ class FolderStore:
                     write(file)
                     file.flush()
                     os.fsync(file.fileno())
-                self._place(partial, target)
-            except BaseException:
+                return self._place(partial, target, new)
+            finally:
                 partial.unlink(missing_ok=True)
-                raise
 
-    def _place(self, source: Path, target: Path) -> None:
-        """Rename, making folders as needed; the name is on the disk when it returns."""
+    def _place(self, source: Path, target: Path, new: bool = False) -> bool:
+        """Rename, making folders as needed; the name is on the disk when it returns. With `new`, a second
+        name, or False if it is taken."""
         for left in reversed(range(_PLACE_ATTEMPTS)):
             try:
                 _make_folder(target.parent)
-                source.replace(target)
+                if new:
+                    os.link(source, target)
+                else:
+                    source.replace(target)
                 break
+            except FileExistsError:
+                if not new or not os.path.lexists(target):
+                    raise
+                return False
             except FileNotFoundError:
                 # Another process may remove the folder as an empty one before our object is in it.
                 if not left or not source.exists():
                     raise
         _sync_folder(target.parent)
+        return True
 
     def _settle(self, folder: Path) -> None:
         """Remove the folder and those above it as far as they are empty; force what remains to the disk."""

@@ -25,7 +25,8 @@ from features.forecast import Answer, Forecast
 from features.ticks import Ticks
 
 MAGIC = b"TICKLOG1"
-VERSION = 1
+VERSION = 2
+"""1: there were no swaps among the ticks."""
 COUNTERS = 16
 """Places for the counters of continuity that travel with every batch of ticks."""
 

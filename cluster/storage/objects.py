@@ -55,6 +55,13 @@ class ObjectStore(Protocol):
     def put(self, key: str, data: bytes) -> None:
         """Store an object, whole or not at all; one that is there is replaced."""
 
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Store an object unless another one is there; whether it is there now with exactly these bytes.
+
+        Of several that put different bytes under one key at once, whoever they are, one gets True; the
+        others get False when its object is there. Again with the same bytes is harmless, and True: put
+        something of your own into them."""
+
     def put_file(self, key: str, path: Path) -> None:
         """Like `put`, from a file of any size, in bounded memory. DataError when the file can't be read."""
 

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteError, DeleteObject
+from minio.error import S3Error
 
 from cluster.errors import StoreError, StoreRefused, StoreUnreachable
-from cluster.storage import s3_client
+from cluster.storage import claims, s3_client
 from cluster.storage.objects import ObjectInfo, check_key, check_prefix, is_key
 from cluster.storage.s3_errors import S3Errors
 from cluster.storage.store_spec import StoreSpec
@@ -37,6 +39,8 @@ class S3Store:
         self.root = f"{prefix}/" if prefix else ""
         """What all names of objects in the bucket begin with."""
         self.client = s3_client.connect(spec, self._credentials)
+        self._conditional: bool | None = None
+        """Whether the server honours conditional writes; None before it was tried."""
         self.errors = S3Errors(f"{spec.uri} at {s3_client.address(spec)}", self._credentials.redacted)
 
     @property
@@ -59,6 +63,18 @@ class S3Store:
         """Store an object, in parts if it is larger than one."""
         with self.asking(f"storing {key!r}"):
             self._put(self._name(key), io.BytesIO(data), len(data))
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Store an object unless another one is there: by a conditional write (`If-None-Match: *`, which AWS
+        and MinIO honour), else by the protocol of `claims`, which only asks for reads that see all writes.
+        """
+        if self._conditional is None:
+            self._conditional = self._honours_conditions()
+        if not self._conditional:
+            return claims.put_new(self, key, data)
+        with self.asking(f"storing {key!r}"):
+            # A second try of the client's may find what its first has stored: the bytes tell.
+            return self._put_if_none(self._name(key), data) or self.get(key) == data
 
     def put_file(self, key: str, path: Path) -> None:
         """Store a copy of a file; one part of it is in memory at a time."""
@@ -155,6 +171,30 @@ class S3Store:
             raise self.errors.error(
                 StoreUnreachable, "did not confirm that the object is stored", "trying again later can help"
             )
+
+    def _honours_conditions(self) -> bool:
+        """Try it: put a hidden object twice. A server that knows no conditions takes both."""
+        name = f"{self.root}{_PROBE}-{uuid4().hex}"
+        with self.asking("trying a conditional write"):
+            try:
+                taken = [self._put_if_none(name, b"tickcast") for _ in range(2)]
+            except S3Error as error:
+                if error.code != "NotImplemented":
+                    raise
+                return False
+            self.client.remove_object(self.bucket, name)
+        return taken == [True, False]
+
+    def _put_if_none(self, name: str, data: bytes) -> bool:
+        """One request, whatever the size; False where there is an object already."""
+        try:
+            # The client has no public call that sends this header.
+            self.client._put_object(self.bucket, name, data, {"If-None-Match": "*"})
+        except S3Error as error:
+            if error.code != "PreconditionFailed":
+                raise
+            return False
+        return True
 
     def _make_bucket(self) -> None:
         try:

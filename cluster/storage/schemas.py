@@ -87,8 +87,17 @@ _TABLES = (
     ),
     Table(
         "marks",
-        pa.schema([_int(SEQUENCE), *_CLOCKS, _text("kind")]),
+        pa.schema(
+            [
+                _int(SEQUENCE),
+                *_CLOCKS,
+                _text("kind"),
+                _int("slot", missing=True),
+                _int("version", missing=True),
+            ]
+        ),
         "ts_ns",
+        version=2,  # 1: there were no swaps, and no columns slot and version
         is_stream=True,
         few_values=("kind",),
     ),

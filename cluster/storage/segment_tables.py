@@ -25,7 +25,7 @@ from cluster.storage.frames import (
 from features.bars import BAR_COLUMNS
 from features.ticks import NO_ID, Kind, Ticks
 
-_MARKS = {int(Kind.HEARTBEAT): "heartbeat", int(Kind.GAP): "gap"}
+_MARKS = {int(Kind.HEARTBEAT): "heartbeat", int(Kind.GAP): "gap", int(Kind.SWAP): "swap"}
 _BOOK = ("bid", "ask", "bid_size", "ask_size")
 _BAR_TIMES = ("start_ns", "end_ns", "session", "last_event_ns", "last_trade_id")
 
@@ -67,10 +67,7 @@ def _of_ticks(found: list[TickFrame], late: list[Ticks]) -> dict[str, pa.Table]:
             _clocks(sequence[quotes], ticks[quotes])
             | {name: _number(ticks.records[name][quotes]) for name in _BOOK}
         ),
-        "marks": pa.table(
-            _clocks(sequence[marks], ticks[marks])
-            | {"kind": pa.array([_MARKS[one] for one in kind[marks].tolist()], pa.string())}
-        ),
+        "marks": pa.table(_clocks(sequence[marks], ticks[marks]) | _mark_columns(ticks[marks])),
     }
 
 
@@ -131,6 +128,15 @@ def _trade_columns(ticks: Ticks) -> dict[str, Any]:
         "price": ticks.price,
         "size": ticks.size,
         "side": ticks.side,
+    }
+
+
+def _mark_columns(ticks: Ticks) -> dict[str, Any]:
+    no_swap = ticks.kind != Kind.SWAP
+    return {
+        "kind": pa.array([_MARKS[one] for one in ticks.kind.tolist()], pa.string()),
+        "slot": pa.array(ticks.side.astype(np.int64), pa.int64(), mask=no_swap),
+        "version": pa.array(ticks.trade_id, pa.int64(), mask=no_swap),
     }
 
 

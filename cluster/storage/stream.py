@@ -26,7 +26,7 @@ _WINDOW = 262_144
 """Ticks that are put together at a time."""
 _KINDS = {"trades": Kind.TRADE, "quotes": Kind.QUOTE}
 _FLOATS = {"trades": ("price", "size"), "quotes": ("bid", "ask", "bid_size", "ask_size")}
-_MARKS = {"heartbeat": Kind.HEARTBEAT, "gap": Kind.GAP}
+_MARKS = {"heartbeat": Kind.HEARTBEAT, "gap": Kind.GAP, "swap": Kind.SWAP}
 
 
 class StreamHole(DataError):
@@ -183,6 +183,11 @@ def _ticks(table: str, rows: pa.Table) -> Ticks:
         if unknown:
             raise DataError(f"marks hold the unknown kind {min(unknown)!r}", fix="use a newer release")
         kind = np.array([_MARKS[one] for one in kinds], np.int8)
+        if "slot" in rows.column_names:
+            columns |= {
+                "side": pc.fill_null(rows.column("slot"), 0).to_numpy().astype(np.int8),
+                "trade_id": rules.numbers(rows, "version"),
+            }
         return Ticks.from_columns(n, kind=kind, **columns)
     if table == "trades":
         columns |= {"trade_id": rules.numbers(rows, "trade_id"), "side": rows.column("side").to_numpy()}

@@ -129,7 +129,10 @@ def _tick(draw: random.Random, sequence: int) -> tuple[str, Row]:
         return "quotes", clocks | {
             name: draw.choice([1.0, 2.5, None]) for name in ("bid", "ask", "bid_size", "ask_size")
         }
-    return "marks", clocks | {"kind": draw.choice(["heartbeat", "gap"])}
+    mark = {"kind": draw.choice(["heartbeat", "gap", "swap"]), "slot": None, "version": None}
+    if mark["kind"] == "swap":
+        mark |= {"slot": draw.randrange(3), "version": draw.randrange(4)}
+    return "marks", clocks | mark
 
 
 def _trade(draw: random.Random, sequence: int | None) -> Row:

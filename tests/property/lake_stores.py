@@ -29,6 +29,10 @@ class MemoryStore:
         check_key(key)
         self.objects[key] = data
 
+    def put_new(self, key: str, data: bytes) -> bool:
+        check_key(key)
+        return self.objects.setdefault(key, data) == data
+
     def put_file(self, key: str, path: Path) -> None:
         self.put(key, path.read_bytes())
 
@@ -78,6 +82,10 @@ class StepStore:
     def put(self, key: str, data: bytes) -> None:
         self._step()
         self._below.put(key, data)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        self._step()
+        return self._below.put_new(key, data)
 
     def put_file(self, key: str, path: Path) -> None:
         self._step()

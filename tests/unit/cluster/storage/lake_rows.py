@@ -59,7 +59,8 @@ def tick_tables(first: int, ticks: Ticks) -> dict[str, pa.Table]:
     is_trade, is_quote = ticks.kind == Kind.TRADE, ticks.kind == Kind.QUOTE
     is_mark = ~(is_trade | is_quote)
     ids = ticks.trade_id[is_trade]
-    names = {int(Kind.HEARTBEAT): "heartbeat", int(Kind.GAP): "gap"}
+    names = {int(Kind.HEARTBEAT): "heartbeat", int(Kind.GAP): "gap", int(Kind.SWAP): "swap"}
+    no_swap = ticks.kind[is_mark] != Kind.SWAP
     return {
         "trades": pa.table(
             rows(is_trade, (*clocks, "price", "size", "side")) | {"trade_id": pa.array(ids, mask=ids < 0)}
@@ -68,6 +69,8 @@ def tick_tables(first: int, ticks: Ticks) -> dict[str, pa.Table]:
         "marks": pa.table(
             rows(is_mark, clocks)
             | {"kind": pa.array([names[kind] for kind in ticks.kind[is_mark].tolist()], pa.string())}
+            | {"slot": pa.array(ticks.side[is_mark], mask=no_swap)}
+            | {"version": pa.array(ticks.trade_id[is_mark], mask=no_swap)}
         ),
     }
 

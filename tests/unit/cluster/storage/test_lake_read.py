@@ -196,7 +196,9 @@ def test_the_end_of_the_stream_is_one_past_the_highest_sequence_that_counts(stor
 def marks(sequence: list[int]) -> pa.Table:
     at = [MIDNIGHT_NS] * len(sequence)
     kinds = ["heartbeat"] * len(sequence)
-    return pa.table({"sequence": sequence, "ts_ns": at, "received_ns": at, "kind": kinds})
+    none = pa.nulls(len(sequence), pa.int64())
+    clocks = {"sequence": sequence, "ts_ns": at, "received_ns": at}
+    return pa.table(clocks | {"kind": kinds, "slot": none, "version": none})
 
 
 def test_superseded_trades_become_late_fills_once_and_other_rows_go(store: ObjectStore) -> None:

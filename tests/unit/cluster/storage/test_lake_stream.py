@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,7 @@ from cluster.storage import schemas
 from cluster.storage.catalogue import Catalogue
 from cluster.storage.compaction import archive_day, compact_day
 from cluster.storage.lake import Lake
-from cluster.storage.layout import parse_data_key
+from cluster.storage.layout import date_of, parse_data_key
 from cluster.storage.objects import ObjectStore
 from cluster.storage.stream import StreamHole
 from features.errors import DataError
@@ -25,9 +26,13 @@ from tests.unit.cluster.storage.lake_rows import (
     SYMBOL,
     VENUE,
     record,
+    tick_tables,
     trades,
     write_ticks,
 )
+
+_NEW = ("slot", "version")
+"""Columns of marks that version 1 did not have."""
 
 
 def recording(n: int, seed: int = 0) -> Ticks:
@@ -201,9 +206,41 @@ def test_ticks_stored_in_two_cuts_come_once_and_two_different_ones_are_refused(s
 def test_an_unknown_kind_of_mark_is_refused(store: ObjectStore) -> None:
     lake = Lake(store)
     row = {"sequence": [0], "ts_ns": [MIDNIGHT_NS], "received_ns": [0], "kind": ["eclipse"]}
+    row |= {"slot": [1], "version": [1]}
     lake.write("marks", VENUE, SYMBOL, 1, pa.table(row))
     with pytest.raises(DataError, match="marks hold the unknown kind 'eclipse'"):
         gathered(lake)
+
+
+def test_swaps_come_back_beside_marks_of_the_first_version(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = TickBuffer()
+    for at in range(6):
+        ts_ns = MIDNIGHT_NS + at
+        buffer.heartbeat(ts_ns, at)
+        buffer.gap(ts_ns, at)
+    old = buffer.take()
+    lake, now = Lake(store), schemas.table("marks")
+    first = replace(now, version=1, schema=pa.schema([f for f in now.schema if f.name not in _NEW]))
+    monkeypatch.setattr(schemas, "TABLES", {"marks": first})
+    lake.write("marks", VENUE, SYMBOL, 1, tick_tables(0, old)["marks"].drop(list(_NEW)))
+    monkeypatch.undo()
+    for slot, version in ((0, 7), (3, 0), (1, 10**6)):
+        buffer.swap(MIDNIGHT_NS + 9, 9, slot, version)
+        buffer.heartbeat(MIDNIGHT_NS + 9, 9)
+    new = buffer.take()
+    lake.write("marks", VENUE, SYMBOL, 1, tick_tables(len(old), new)["marks"])
+    want = Ticks.concat([old, new]).to_bytes()
+    assert gathered(lake) == want
+    assert compact_day(lake, "marks", VENUE, SYMBOL, date_of(MIDNIGHT_NS)).files_after == 1
+    assert gathered(lake) == want
+    rows = lake.read("marks", VENUE, SYMBOL).to_pylist()
+    assert [(row["slot"], row["version"]) for row in rows if row["kind"] == "swap"] == [
+        (0, 7),
+        (3, 0),
+        (1, 10**6),
+    ]
 
 
 def test_archived_parts_of_the_stream_are_read_when_asked_for(store: ObjectStore) -> None:

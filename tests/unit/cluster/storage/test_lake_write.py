@@ -146,7 +146,9 @@ def quotes(n: int) -> pa.Table:
             quotes(1)
             .select(["ts_ns", "received_ns"])
             .append_column("sequence", pa.nulls(1, pa.int64()))
-            .append_column("kind", [["gap"]]),
+            .append_column("kind", [["gap"]])
+            .append_column("slot", pa.nulls(1, pa.int64()))
+            .append_column("version", pa.nulls(1, pa.int64())),
             "column sequence of marks:",
         ),
         ("features", features([1], ema=["x"]), "column ema of features: holds string, which is no double"),

@@ -343,3 +343,68 @@ def test_a_bucket_name_that_is_taken_is_refused() -> None:
 
     with Wire(answer) as wire, pytest.raises(StoreRefused, match="choose another bucket name"):
         open_store(wire.spec()).prepare()
+
+
+class _Conditional:
+    """Objects of a server that honours `If-None-Match: *`, or refuses it; the first answers are lost."""
+
+    def __init__(self, refuses: bool = False, lost: int = 0) -> None:
+        self.objects: dict[str, bytes] = {}
+        self._refuses, self._lost = refuses, lost
+
+    def __call__(self, request: Request) -> Answer:
+        path = request.path
+        if request.method == "GET" and "list-type" in request.query:
+            prefix = request.query.get("prefix", "")
+            keys = (path.removeprefix("/lake/") for path in sorted(self.objects))
+            return _listing(*(key.removeprefix("desk/") for key in keys if key.startswith(prefix)))
+        if request.method == "GET":
+            found = self.objects.get(path)
+            return Answer(200, found, dict(_DONE.headers)) if found is not None else _MISSING
+        if request.method == "POST":
+            self.objects = {
+                k: v for k, v in self.objects.items() if f"<Key>{k[6:]}<" not in str(request.body)
+            }
+            return Answer(200, "<DeleteResult></DeleteResult>", {"Content-Type": "application/xml"})
+        if request.method == "DELETE":
+            self.objects.pop(path, None)
+            return Answer(204)
+        if "if-none-match" in request.headers:
+            if self._refuses:
+                return Answer.error(501, "NotImplemented", "A header you provided implies functionality")
+            if path in self.objects:
+                return Answer.error(412, "PreconditionFailed")
+        self.objects[path] = request.body
+        if path.endswith("/a/b") and self._lost:
+            self._lost -= 1
+            return Answer(503)
+        return _DONE
+
+
+_MISSING = Answer.error(404, "NoSuchKey")
+
+
+def test_a_server_with_conditional_writes_is_asked_for_one() -> None:
+    with Wire(_Conditional()) as wire:
+        store = open_store(wire.spec())
+        assert store.put_new("a/b", b"1")
+        assert not store.put_new("a/b", b"2")
+        assert store.get("a/b") == b"1"
+        # Twice to find out, once for each object; and what was put to find out is gone.
+        assert [r.headers.get("if-none-match") for r in wire.requests if r.method == "PUT"] == ["*"] * 4
+        assert len(wire._answer.objects) == 1  # type: ignore[attr-defined]
+
+
+def test_a_conditional_write_that_was_stored_and_not_confirmed_is_ours() -> None:
+    with Wire(_Conditional(lost=1)) as wire:
+        store = open_store(wire.spec())
+        assert store.put_new("a/b", b"1")
+        assert not store.put_new("a/b", b"2")
+
+
+def test_without_conditional_writes_claims_decide() -> None:
+    with Wire(_Conditional(refuses=True)) as wire:
+        store = open_store(wire.spec())
+        assert store.put_new("a/b", b"1")
+        assert not store.put_new("a/b", b"2")
+        assert list(wire._answer.objects.values()) == [b"1"]  # type: ignore[attr-defined]

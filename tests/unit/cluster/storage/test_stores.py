@@ -58,6 +58,28 @@ def test_an_object_is_replaced_whole(store: ObjectStore) -> None:
     assert [(info.key, info.size) for info in store.list()] == [("a/b", 5)]
 
 
+def test_a_new_object_replaces_no_other(store: ObjectStore) -> None:
+    assert store.put_new("a/b", b"1")
+    assert store.put_new("a/b", b"1")  # the same again is harmless
+    assert not store.put_new("a/b", b"2")
+    assert store.get("a/b") == b"1"
+    store.delete(["a/b"])
+    assert store.put_new("a/b", b"2")
+    assert _keys(store) == ["a/b"]
+
+
+def test_of_several_that_create_one_object_at_once_one_does(spec: StoreSpec) -> None:
+    stores = [open_store(spec) for _ in range(4)]
+    stores[0].prepare()
+    for number in range(3):
+        key = f"versions/{number}"
+        with ThreadPoolExecutor(4) as pool:
+            won = list(pool.map(lambda i: stores[i].put_new(key, str(i).encode()), range(4)))  # noqa: B023
+        assert won.count(True) == 1
+        assert stores[3].get(key) == str(won.index(True)).encode()
+    assert len(_keys(stores[0])) == 3
+
+
 def test_a_listing_has_every_key_in_order_with_its_size_and_time(store: ObjectStore) -> None:
     before_ns = time.time_ns()
     for key in reversed(_ODD_KEYS):
