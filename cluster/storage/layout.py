@@ -4,6 +4,7 @@
     epochs/venue=binance/symbol=BTCUSDT/0000000000007.json
     checkpoints/venue=binance/symbol=BTCUSDT/0000000000007-000000001000.ckpt
     removals/venue=binance/symbol=BTCUSDT/trades
+    imports/<digest>.json
 
 Venue and symbol are percent-encoded, as Hive tools do; the date is the UTC day of the table's time
 column, or the first day of its year where partitions span years. The name of a data file is its epoch,
@@ -30,6 +31,7 @@ DIGEST_LENGTH = 16
 EPOCHS = "epochs"
 CHECKPOINTS = "checkpoints"
 _REMOVALS = "removals"
+_IMPORTS = "imports"
 
 _DATA_FILE = re.compile(
     r"(?P<prefix>.*?)(?P<table>[a-z]+)/venue=(?P<venue>[^/]+)/symbol=(?P<symbol>[^/]+)/date=(?P<date>[0-9-]{10})/"
@@ -151,6 +153,11 @@ def parse_checkpoint_key(key: str) -> tuple[int, int] | None:
 def removal_key(table: str, venue: str, symbol: str) -> str:
     """Where it is noted who was the last to begin removing replaced files."""
     return f"{symbol_prefix(_REMOVALS, venue, symbol)}{table}"
+
+
+def import_key(digest: str) -> str:
+    """Where it is noted that a file of history has been imported."""
+    return f"{_IMPORTS}/{digest}.json"
 
 
 def parse_symbol_folder(path: str) -> tuple[str, str] | None:
