@@ -9,6 +9,7 @@ import numpy as np
 
 from features import bulk, pipeline
 from features.engine import EngineSpec, SymbolEngine
+from features.models import trees
 from features.ticks import Ticks
 
 _SECOND_NS = 1_000_000_000
@@ -18,6 +19,7 @@ _TICKS = 2_000
 def warm_up() -> None:
     """Run a short stream through every kernel, with scores long enough to be read."""
     pipeline.warm_up()
+    trees.warm_up()
     at = np.arange(_TICKS, dtype=np.int64) * _SECOND_NS
     price = 100.0 + np.sin(np.arange(_TICKS) / 10.0)
     engine = SymbolEngine(EngineSpec("WARM", horizons=("1s",)))

@@ -1,0 +1,1 @@
+"""Training of challengers: data sets, boosting libraries, conversion, evaluation."""
