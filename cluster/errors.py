@@ -8,6 +8,7 @@ TickcastError
         StoreUnreachable  it did not answer: trying again later can help
         StoreRefused      it refuses us: trying again won't help
         ObjectMissing     there is no object under this key
+    PointerMoved          somebody else has pointed at other models meanwhile
     LogError              the tick log on local disk can't be used
         LogBusy           another process has it
         LogFull           it takes no more for now
@@ -52,6 +53,10 @@ class StoreRefused(StoreError):
 
 class ObjectMissing(StoreError):
     """There is no object under this key."""
+
+
+class PointerMoved(TickcastError):
+    """What models a symbol is to have was changed by somebody else since it was looked at."""
 
 
 class LogError(TickcastError):

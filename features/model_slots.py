@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from features import state
 from features.errors import DataError, ModelMissing, ModelRefused, SnapshotError
 from features.ledger import Ledger, LedgerSpec, Score
+from features.models.package import ModelPackage
 from features.spec import FeatureSet
 
 CHAMPION = "champion"
@@ -28,7 +29,7 @@ _MODEL = "model"
 
 
 class Model(Protocol):
-    """What the engine asks of a trained model; `features.models.package.ModelPackage` is one."""
+    """What the engine asks of a trained model; `ModelPackage` is one."""
 
     @property
     def feature_digest(self) -> str:
@@ -147,7 +148,11 @@ class ModelSlot:
         blocks = state.unpack("slot", 1, self.name, data)
         (self.version,) = struct.unpack("<q", blocks["version"])
         self._bytes = blocks["model"]
-        self.model = _unpacked(self._bytes, self.name) if self._bytes else None
+        try:
+            self.model = ModelPackage.from_bytes(self._bytes) if self._bytes else None
+        except ModelRefused as error:
+            problem = f"the model in it can't be used: {error.problem}"
+            raise SnapshotError(problem, self.name, "use an older one") from None
         self.ledger = Ledger.restore(self._spec, blocks["ledger"])
         self.duel = Ledger.restore(self._spec, blocks["duel"])
 
@@ -246,16 +251,6 @@ class ModelSlots:
     def digest(self) -> str:
         """Hash of the state."""
         return state.digest(*(slot.digest().encode() for slot in self.slots))
-
-
-def _unpacked(data: bytes, name: str) -> Model:
-    # Imported here: who has no models needs none of it.
-    from features.models.package import ModelPackage
-
-    try:
-        return ModelPackage.from_bytes(data)
-    except ModelRefused as error:
-        raise SnapshotError(f"the model in it can't be used: {error.problem}", name) from None
 
 
 def as_plain(one: SlotScore | Duel) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +14,7 @@ from features.bars import BarSpec
 from features.engine import SymbolEngine
 from features.ticks import TickBuffer, Ticks
 from tests.unit.features.engine_runs import SECOND, market, run, said, small_spec
-from tests.unit.features.slot_models import Shelf, leaning, read_leaning
+from tests.unit.features.slot_models import Shelf, leaning
 from tests.unit.features.tick_streams import EVENTS, build, cut
 
 SPECS = (
@@ -78,12 +77,10 @@ def test_cuts_and_restores_change_no_bit_of_a_stream_with_swaps(seed, swaps, pla
     whole = SymbolEngine(SWAPPED, MODELS)
     want = said([whole.update(stream)])
     engine, steps = SymbolEngine(SWAPPED, MODELS), []
-    with pytest.MonkeyPatch.context() as patch:
-        read_leaning(patch)
-        for piece, restore in zip(cut(stream, places), restores, strict=False):
-            steps.append(engine.update(piece))
-            if restore:
-                engine = SymbolEngine.restore(SWAPPED, engine.snapshot(), MODELS)
+    for piece, restore in zip(cut(stream, places), restores, strict=False):
+        steps.append(engine.update(piece))
+        if restore:
+            engine = SymbolEngine.restore(SWAPPED, engine.snapshot(), MODELS)
     assert said(steps) == want
     assert engine.digest() == whole.digest()
     assert repr(engine.scores()) == repr(whole.scores())

@@ -2,53 +2,50 @@
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import asdict, dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from features import model_slots
 from features.engine import EngineSpec
 from features.errors import ModelMissing
+from features.kernels.trees import DEFAULT_LEFT, NAN_MISSING
 from features.model_slots import Model
+from features.models.package import Heads, ModelPackage
+from features.models.trees import LIGHTGBM, Tree, TreeEnsemble
 from features.spec import FeatureSet
 
 
-@dataclass(frozen=True)
-class Leaning:
-    """Expects `slope` scales times the sign of one feature; an interval only where `width` is given."""
-
-    feature_digest: str
-    columns: tuple[str, ...]
-    horizons: tuple[str, ...]
-    slope: float
-    feature: int = 1
-    width: float = math.nan
-
-    def opinion(
-        self, horizon: str, x_raw: NDArray[np.float64], scale: float
-    ) -> tuple[float, float, float, float]:
-        value = float(x_raw[self.feature])
-        expected = self.slope * scale * float(np.sign(value)) if math.isfinite(value) else 0.0
-        return expected, expected - self.width * scale, expected + self.width * scale, math.nan
-
-    def to_bytes(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Leaning:
-        values = json.loads(data)
-        return cls(**values | {name: tuple(values[name]) for name in ("columns", "horizons")})
-
-
 def leaning(
-    spec: EngineSpec, slope: float, horizons: tuple[str, ...] | None = None, **more: float
-) -> Leaning:
-    """A model for the engine of a spec."""
+    spec: EngineSpec,
+    slope: float,
+    horizons: tuple[str, ...] | None = None,
+    feature: int = 1,
+    width: float | None = None,
+) -> ModelPackage:
+    """A model for the engine of a spec: `slope` scales up where a feature is above 0.5, down below -0.5.
+
+    With an interval of `width` scales to both sides, where one is given.
+    """
     features = FeatureSet.parse(spec.features)
-    return Leaning(features.digest, features.columns, horizons or spec.horizons, slope, **more)  # type: ignore[arg-type]
+
+    def trees(shift: float) -> TreeEnsemble:
+        steps = [_step(feature, -0.5, shift - slope, shift), _step(feature, 0.5, 0.0, slope)]
+        return TreeEnsemble.build(LIGHTGBM, features.columns, steps, 0.0)
+
+    heads = Heads(trees(0.0)) if width is None else Heads(trees(0.0), trees(-width), trees(width))
+    probe = np.eye(len(features.columns))
+    named = dict.fromkeys(horizons or spec.horizons, heads)
+    return ModelPackage(features.digest, features.columns, named, spec.coverage, probe)
+
+
+def _step(column: int, threshold: float, below: float, above: float) -> Tree:
+    """One question; a missing feature counts as 0."""
+    flags = NAN_MISSING | (DEFAULT_LEFT if threshold > 0.0 else 0)
+    return Tree(
+        column=np.array([column, 0, 0], np.int32),
+        value=np.array([threshold, below, above]),
+        left=np.array([1, -1, -1], np.int32),
+        right=np.array([2, -1, -1], np.int32),
+        flags=np.array([flags, 0, 0], np.int32),
+    )
 
 
 class Shelf:
@@ -59,12 +56,8 @@ class Shelf:
         self.models = {int(name[1:]): model for name, model in models.items()}
 
     def get(self, version: int) -> Model:
+        """The model of a version."""
         try:
             return self.models[version]
         except KeyError:
             raise ModelMissing(version, "the shelf") from None
-
-
-def read_leaning(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """Let engines read `Leaning` models from snapshots."""
-    monkeypatch.setattr(model_slots, "_unpacked", lambda data, name: Leaning.from_bytes(data))

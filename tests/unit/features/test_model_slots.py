@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from features.engine import EngineSpec, Step, SymbolEngine
-from features.errors import DataError, ModelMissing, ModelRefused
+from features.errors import DataError, ModelMissing, ModelRefused, SnapshotError
 from features.forecaster import MIXTURE
 from features.ledger import Ledger
 from features.model_slots import as_plain, slot_name, slot_number
 from features.ticks import TickBuffer, Ticks
 from tests.unit.features.engine_runs import SECOND, START_NS, market, run, said, small_spec
-from tests.unit.features.slot_models import Shelf, leaning, read_leaning
+from tests.unit.features.slot_models import Shelf, leaning
 
 SPEC = small_spec(challengers=2, features=("log_return:1", "last_side", "zscore:4"))
 GOOD, WEAK, BAD = (leaning(SPEC, slope) for slope in (0.25, 0.05, -0.25))
@@ -366,8 +366,7 @@ def test_slots_have_names() -> None:
 # Snapshots
 
 
-def test_an_engine_goes_on_with_its_models(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
-    read_leaning(monkeypatch)
+def test_an_engine_goes_on_with_its_models(ticks: Ticks) -> None:
     engine = SymbolEngine(SPEC)
     engine.swap(0, 3, GOOD)
     engine.swap(2, 4, BAD)
@@ -379,6 +378,16 @@ def test_an_engine_goes_on_with_its_models(ticks: Ticks, monkeypatch: pytest.Mon
     assert copy.digest() == engine.digest()
     copy.update(swap_tick(0, 0, 5))
     assert copy.digest() != engine.digest()
+
+
+def test_a_damaged_model_in_a_snapshot_is_a_damaged_snapshot(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = SymbolEngine(SPEC)
+    engine.swap(0, 3, GOOD)
+    monkeypatch.setattr(type(GOOD), "to_bytes", lambda self: b"something else")
+    with pytest.raises(SnapshotError, match="champion: the model in it can't be used"):
+        SymbolEngine.restore(SPEC, engine.snapshot())
 
 
 def test_the_number_of_challengers_is_a_setting() -> None:
