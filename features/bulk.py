@@ -24,6 +24,7 @@ from features.engine import Step, SymbolEngine, check_references
 from features.kernels import horizon as kernel
 from features.labels import Closed
 from features.models.scaling import FIRST_RETURN, RETURN_RATE, ROW_BOUND, ROW_RATE
+from features.ticks import Kind, Ticks
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -93,6 +94,13 @@ def run(engine: SymbolEngine, bars: Bars) -> Block:
         answered.append(answers)
     expected, lower, upper, p_up = said
     return Block(bars, features.matrix, expected, lower, upper, p_up, _in_order(answered))
+
+
+def feed(engine: SymbolEngine, ticks: Ticks) -> Block:
+    """Feed ticks in order of arrival: what `SymbolEngine.update` does, as columns. Raises what it raises."""
+    if np.any(ticks.kind == Kind.SWAP):
+        return of_step(engine, engine.update(ticks))
+    return run(engine, engine.builder.update(ticks))
 
 
 def of_step(engine: SymbolEngine, step: Step) -> Block:

@@ -124,11 +124,9 @@ class SymbolChain:
 
         Raises DataError for bars that can't be: nothing of the piece counts then.
         """
-        if isinstance(batch, Ticks):
-            block = bulk.of_step(self.engine, self.engine.update(batch))
-        else:
-            block = bulk.run(self.engine, batch)
-        horizons = self.engine.horizons
+        engine = self.engine
+        block = bulk.feed(engine, batch) if isinstance(batch, Ticks) else bulk.run(engine, batch)
+        horizons = engine.horizons
         rows: dict[str, list[pa.Table]] = {"curve": [], "fills": [], "trades": []}
         for variant in self.variants:
             name = variant.spec.text

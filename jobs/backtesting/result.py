@@ -177,7 +177,7 @@ class Results:
     def summary(self, venue: str, symbol: str) -> SymbolResult | None:
         """A symbol's result; None until it is finished."""
         data = self._get(self._symbol_key(venue, symbol, _SUMMARY))
-        return None if data is None else _symbol(self._decode(data, _SUMMARY))
+        return None if data is None else symbol_of(self._decode(data, _SUMMARY))
 
     def put_checkpoint(self, venue: str, symbol: str, data: bytes) -> None:
         """Keep the state to go on from; the one before is replaced."""
@@ -193,11 +193,18 @@ class Results:
 
     def manifest(self) -> Manifest:
         """The run's manifest. Raises DataError where the run is not finished, or of a newer version."""
+        found = self.finished()
+        if found is None:
+            raise DataError("there is no finished backtest", self.where, "run it again: it goes on")
+        return found
+
+    def finished(self) -> Manifest | None:
+        """The run's manifest; None where the run is not finished. Raises DataError for a newer version."""
         data = self._get(self._prefix + _MANIFEST)
         if data is None:
-            raise DataError("there is no finished backtest", self.where, "run it again: it goes on")
+            return None
         values = self._decode(data, _MANIFEST)
-        values["symbols"] = tuple(_symbol(one) for one in values["symbols"])
+        values["symbols"] = tuple(symbol_of(one) for one in values["symbols"])
         values["rules"] = tuple(values["rules"])
         return Manifest(**values)
 
@@ -240,20 +247,20 @@ def run_ids(store: ObjectStore) -> list[str]:
 
 
 def _encode(values: dict[str, Any]) -> bytes:
-    plain = _plain({"version": VERSION} | values)
-    return json.dumps(plain, indent=1, allow_nan=False).encode()
+    return json.dumps(plain({"version": VERSION} | values), indent=1, allow_nan=False).encode()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Plain JSON values: None for what is not finite."""
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _symbol(values: dict[str, Any]) -> SymbolResult:
+def symbol_of(values: dict[str, Any]) -> SymbolResult:
+    """A symbol's result from the plain values that it was written as."""
     known = {one.name for one in fields(SymbolResult)}
     values = {key: value for key, value in values.items() if key in known}
     rules = tuple(RuleResult(**one) for one in values["rules"])

@@ -1,0 +1,75 @@
+"""A backtest as it goes to other processes: where its data are, what is done, where the results go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cluster.storage import layout
+from cluster.storage.lake import Lake
+from cluster.storage.objects import open_store
+from cluster.storage.store_spec import StoreSpec
+from features import state
+from features.bars import Bars
+from features.ticks import Ticks
+from jobs.backtesting.result import Results, SymbolResult
+from jobs.backtesting.settings import BacktestSettings
+from jobs.backtesting.symbol_run import Report, run_symbol
+from jobs.history.reader import History
+from jobs.history.spec import HistorySpec
+
+
+@dataclass(frozen=True)
+class BacktestJob:
+    """Everything that one symbol's run needs. Plain values: any process can open it."""
+
+    lake: StoreSpec
+    results: StoreSpec
+    history: HistorySpec
+    settings: BacktestSettings
+    run_id: str
+
+    def open_results(self) -> Results:
+        """Where the run keeps what it makes."""
+        return Results(open_store(self.results), self.run_id)
+
+    def run(self, venue: str, symbol: str, report: Report) -> SymbolResult:
+        """One symbol from its first bar to its last. Raises StoreError."""
+        history = History(Lake(open_store(self.lake)), self.history)
+        source = LakeSource(history, venue, symbol)
+        return run_symbol(source, self.open_results(), self.settings, venue, symbol, report)
+
+
+@dataclass(frozen=True)
+class LakeSource:
+    """One symbol's history in a lake."""
+
+    history: History
+    venue: str
+    symbol: str
+
+    def read(self) -> Iterator[Bars] | Iterator[Ticks]:
+        """Its bars where the source is candles, else its ticks."""
+        if self.history.spec.interval_ns:
+            return self.history.bars(self.venue, self.symbol)
+        return self.history.ticks(self.venue, self.symbol)
+
+
+def data_digests(history: History, pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """The identity of each symbol's data by "venue symbol": a hash of the names of its files.
+
+    A file's name holds the digest of its bytes, so that equal names are equal data. Nothing is read.
+    """
+    spec = history.spec
+    found = {}
+    for venue, symbol in pairs:
+        names = []
+        for table in spec.tables:
+            first, last = (
+                None if ns is None else layout.period_date(table, ns)
+                for ns in (spec.start_ns, None if spec.end_ns is None else spec.end_ns - 1)
+            )
+            for holding in history.lake.catalogue.holdings(table, venue, symbol, first, last):
+                names += [file.key for file in holding.to_read]
+        found[f"{venue} {symbol}"] = state.digest(*(name.encode() for name in sorted(names)))
+    return found
