@@ -97,7 +97,7 @@ def predict_row(nodes: Any, trees: int, base: float, single: bool, steepness: fl
     """
     x = np.empty(len(row))
     _cast(row, single, x)
-    return _one(nodes, trees, base, single, steepness, x)
+    return float(_one(nodes, trees, base, single, steepness, x))
 
 
 @njit(cache=True, nogil=True)
