@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
 def _job(arguments: argparse.Namespace) -> tuple[BacktestJob, list[Pair], dict[str, str]]:
     """The job, its symbols, and the identity of their data. Raises ConfigError."""
     history = history_of(arguments)
-    settings = settings_of(arguments, history.spec)
+    settings = settings_of(arguments, history)
     pairs = history.symbols()
     data = data_digests(history, pairs)
     lake = command_line.lake_spec(arguments)

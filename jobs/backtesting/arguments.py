@@ -7,6 +7,8 @@ for ticks, features of prices and volume alone for candles, horizons of some bar
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import replace
 
 from cluster import config
 from cluster.config import Config
@@ -23,7 +25,8 @@ from jobs.backtesting.settings import (
     VariantSpec,
     bar_spec,
 )
-from jobs.history.spec import DAY_NS, HistorySpec
+from jobs.history.reader import History
+from jobs.history.spec import DAY_NS, STREAM, HistorySpec
 
 DEFAULT_RULES: tuple[str, ...] = ("forecast:2", "long")
 _DAILY_HORIZONS = ("7d", "28d")
@@ -65,10 +68,17 @@ def add_trading(to: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_of(arguments: argparse.Namespace, history: HistorySpec) -> BacktestSettings:
-    """The settings that the user asked for. Raises ConfigError."""
+def settings_of(arguments: argparse.Namespace, history: History) -> BacktestSettings:
+    """The settings that the user asked for. Raises ConfigError.
+
+    A recorded stream goes through an engine with the settings of the one that it was recorded from, but for
+    what the user gives.
+    """
     configured = config.load(arguments.config) if arguments.config is not None else None
-    engine = engine_of(arguments, history, configured)
+    engine = engine_of(arguments, history.spec, configured)
+    if history.spec.source == STREAM and (recorded := recorded_engine(history)) is not None:
+        given = _given(arguments)
+        engine = replace(recorded, symbol=ANY, **{name: getattr(engine, name) for name in given})
     rules = arguments.rule or DEFAULT_RULES
     return BacktestSettings(
         engine,
@@ -97,6 +107,22 @@ def engine_of(arguments: argparse.Namespace, history: HistorySpec, configured: C
         first_forecast_bars=configured.first_forecast_bars if configured else 10,
         ledger_half_life=configured.ledger_half_life if configured else 5000.0,
     )
+
+
+def recorded_engine(history: History) -> EngineSpec | None:
+    """The settings of the newest live engine among the symbols; None where the lake doesn't know."""
+    records = [one for pair in history.symbols() for one in history.lake.epochs(*pair)]
+    if not records:
+        return None
+    newest = max(records, key=lambda one: one.started_ns)
+    return EngineSpec.from_json(json.dumps(newest.engine))
+
+
+def _given(arguments: argparse.Namespace) -> list[str]:
+    """Which of an engine's settings the user has given himself."""
+    places = {"bars": "bars", "features": "features", "horizon": "horizons", "model": "models"}
+    places["coverage"] = "coverage"
+    return [name for option, name in places.items() if getattr(arguments, option)]
 
 
 def _fits(said: set[str], name: str, history: HistorySpec) -> bool:

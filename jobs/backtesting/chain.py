@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from features import bulk, state
 from features.bars import Bars
 from features.engine import SymbolEngine
+from features.model_slots import Shelf
 from features.ticks import Ticks
 from features.trading.account import Account, Step
 from features.trading.rules import Rule
@@ -110,10 +111,11 @@ class Variant:
 class SymbolChain:
     """Engine, rules and accounts of one symbol. Not for several threads."""
 
-    def __init__(self, settings: BacktestSettings, symbol: str) -> None:
+    def __init__(self, settings: BacktestSettings, symbol: str, shelf: Shelf | None = None) -> None:
+        """`shelf` has the models that swaps in a recorded stream name."""
         self.settings = settings
         self.symbol = symbol
-        self.engine = SymbolEngine(settings.engine_spec(symbol))
+        self.engine = SymbolEngine(settings.engine_spec(symbol), shelf)
         self.variants = [
             Variant(spec, Rule(spec.rule), Account(settings.trading)) for spec in settings.variants
         ]
@@ -145,11 +147,13 @@ class SymbolChain:
         return state.pack("chain", _SNAPSHOT_VERSION, self.settings.digest(), blocks)
 
     @classmethod
-    def restore(cls, settings: BacktestSettings, symbol: str, data: bytes) -> SymbolChain:
+    def restore(
+        cls, settings: BacktestSettings, symbol: str, data: bytes, shelf: Shelf | None = None
+    ) -> SymbolChain:
         """The chain as it was. Raises SnapshotError for damaged, newer or another chain's data."""
         blocks = state.unpack("chain", _SNAPSHOT_VERSION, settings.digest(), data)
-        chain = cls(settings, symbol)
-        chain.engine = SymbolEngine.restore(settings.engine_spec(symbol), blocks["engine"])
+        chain = cls(settings, symbol, shelf)
+        chain.engine = SymbolEngine.restore(settings.engine_spec(symbol), blocks["engine"], shelf)
         chain.variants = [
             _restored(spec, settings, blocks[f"variant{i}"]) for i, spec in enumerate(settings.variants)
         ]

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cluster.registry import Registry, RegistryShelf
 from cluster.storage import layout
 from cluster.storage.lake import Lake
 from cluster.storage.objects import open_store
 from cluster.storage.store_spec import StoreSpec
 from features import state
 from features.bars import Bars
+from features.model_slots import Shelf
 from features.ticks import Ticks
 from jobs.backtesting.result import Results, SymbolResult
 from jobs.backtesting.settings import BacktestSettings
 from jobs.backtesting.symbol_run import Report, run_symbol
 from jobs.history.reader import History
-from jobs.history.spec import HistorySpec
+from jobs.history.spec import STREAM, HistorySpec
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,14 @@ class LakeSource:
     history: History
     venue: str
     symbol: str
+
+    @property
+    def shelf(self) -> Shelf | None:
+        """The registry of the lake, for a recorded stream; other sources have no swaps."""
+        if self.history.spec.source != STREAM:
+            return None
+        store = self.history.lake.store
+        return RegistryShelf(lambda: Registry(store))
 
     def read(self) -> Iterator[Bars] | Iterator[Ticks]:
         """Its bars where the source is candles, else its ticks."""

@@ -22,13 +22,18 @@ def run(job: BacktestJob, pairs: list[tuple[str, str]], workers: int | None) -> 
 
     rows = [{"venue": venue, "symbol": symbol} for venue, symbol in pairs]
     chains = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        _Chain(job), concurrency=workers, num_cpus=1
+        Chain(job), concurrency=workers, num_cpus=1
     )
     for row in chains.iter_rows():
-        yield symbol_of(json.loads(row["result"]))
+        yield unpacked(row)
 
 
-class _Chain:
+def unpacked(row: dict[str, Any]) -> SymbolResult:
+    """The result that a task gave back."""
+    return symbol_of(json.loads(row["result"]))
+
+
+class Chain:
     """What a task does with its row."""
 
     def __init__(self, job: BacktestJob) -> None:

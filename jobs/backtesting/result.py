@@ -77,7 +77,7 @@ class SymbolResult:
     """Digest of the engine's state at the end: equal for equal runs, and for the live engine."""
     rules: tuple[RuleResult, ...] = ()
     scores: tuple[Mapping[str, Any], ...] = ()
-    """The ledger's scores, each as `features.ledger.Score.as_dict` gives it."""
+    """The engine's scores at the end, each as `features.model_slots.as_plain` gives it."""
     parts: Mapping[str, int] = field(default_factory=dict)
     """Number of files by table."""
     seconds: float = 0.0

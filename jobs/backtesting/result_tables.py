@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.bulk import Answers
-from features.ledger import Score
+from features.model_slots import SlotScore
 from features.scores import Measures
 from features.trading.account import Step
 
@@ -72,7 +72,8 @@ SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType(
             [
                 _text("model"),
                 _text("horizon"),
-                *(_int(name) for name in ("horizon_bars", "count", "invalid", "invalid_intervals", "voided")),
+                *(_int(name) for name in ("version", "horizon_bars", "count")),
+                *(_int(name) for name in ("invalid", "invalid_intervals", "voided")),
                 *(_float(f"{track}_{name}") for track in TRACKS for name in MEASURES),
             ]
         ),
@@ -111,11 +112,11 @@ def records(name: str, rule: str, rows: NDArray[np.void]) -> pa.Table:
     return table(name, {"rule": [rule] * len(rows), **columns})
 
 
-def scores(rows: Sequence[Score]) -> pa.Table:
-    """The ledger's scores as rows, the measures of each track as columns `<track>_<measure>`."""
+def scores(rows: Sequence[SlotScore]) -> pa.Table:
+    """An engine's scores as rows, the measures of each track as columns `<track>_<measure>`."""
     values: list[dict[str, Any]] = []
     for row in rows:
-        flat = asdict(row)
+        flat = {"version": row.version} | asdict(row.score)
         for track in TRACKS:
             flat |= {f"{track}_{name}": value for name, value in flat.pop(track).items()}
         values.append(flat)

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from features import state
 from features.bars import Bars
-from features.errors import DataError, SnapshotError
+from features.errors import DataError, ModelMissing, ModelRefused, SnapshotError
+from features.model_slots import Shelf, as_plain
 from features.ticks import Ticks
 from jobs.backtesting import rule_results
 from jobs.backtesting.chain import SymbolChain
@@ -38,6 +39,10 @@ Report = Callable[[str], None]
 
 class Source(Protocol):
     """The history of one symbol: `jobs.history.reader.History`, bound to a venue and symbol."""
+
+    @property
+    def shelf(self) -> Shelf | None:
+        """Where the models are that swaps in the history name; None where there are none."""
 
     def read(self) -> Iterator[Bars] | Iterator[Ticks]:
         """Its bars or ticks from the beginning, in order, in chunks of any size."""
@@ -63,7 +68,7 @@ def run_symbol(
         return known
     try:
         return _SymbolRun(source, results, settings, venue, symbol, report, piece_rows).to_the_end()
-    except DataError as error:
+    except (DataError, ModelMissing, ModelRefused) as error:
         report(f"{symbol}: {error}")
         return SymbolResult(venue, symbol, remark=str(error), failed=True)
 
@@ -84,7 +89,7 @@ class _SymbolRun:
         self._source, self._results, self._settings = source, results, settings
         self._venue, self._symbol, self._report = venue, symbol, report
         self._piece_rows = piece_rows
-        self._chain = SymbolChain(settings, symbol)
+        self._chain = SymbolChain(settings, symbol, source.shelf)
         self._fed = 0
         """Bars or ticks of the history that the chain has had."""
         self._parts = dict.fromkeys(SCHEMAS, 0)
@@ -112,7 +117,7 @@ class _SymbolRun:
     def _finish(self) -> SymbolResult:
         chain, counts = self._chain, self._chain.counts
         with self._timed("write"):
-            self._write({"scores": scores(chain.engine.ledger.scores())})
+            self._write({"scores": scores(chain.engine.scores())})
             rules = rule_results.measured(
                 self._results, self._venue, self._symbol, self._parts, chain.variants, self._settings
             )
@@ -128,7 +133,7 @@ class _SymbolRun:
             remark=self._remark(),
             engine=chain.engine.digest(),
             rules=rules,
-            scores=tuple(score.as_dict() for score in chain.engine.ledger.scores()),
+            scores=tuple(as_plain(one) for one in chain.engine.scores()),
             parts={name: count for name, count in self._parts.items() if count},
             seconds=sum(self._split.values()),
             split={name: round(seconds, 3) for name, seconds in self._split.items()},
@@ -143,7 +148,8 @@ class _SymbolRun:
         if not counts.bars:
             return "no bars in this period"
         if not counts.forecasts:
-            return f"{counts.bars} bars; the first forecast is made after {first}"
+            plural = "" if counts.bars == 1 else "s"
+            return f"{counts.bars} bar{plural}; the first forecast is made after {first}"
         if not counts.answers:
             return "no horizon has passed within a session: nothing to score"
         if not counts.moves:
@@ -169,7 +175,7 @@ class _SymbolRun:
             return
         try:
             blocks = state.unpack("backtest", _SNAPSHOT_VERSION, self._settings.digest(), data)
-            chain = SymbolChain.restore(self._settings, self._symbol, blocks["chain"])
+            chain = SymbolChain.restore(self._settings, self._symbol, blocks["chain"], self._source.shelf)
         except SnapshotError as error:
             self._report(f"{self._symbol}: from the beginning, as its checkpoint can't be used: {error}")
             return

@@ -30,6 +30,7 @@ class Given:
     """A history that is given as batches; stands in for a reader of the lake."""
 
     batches: list[Bars] | list[Ticks]
+    shelf: None = None
 
     def read(self) -> Iterator[Any]:
         """Its batches."""

@@ -14,6 +14,7 @@ from cluster.storage.folder_store import FolderStore
 from features.bulk import Answers
 from features.errors import DataError
 from features.ledger import Ledger, LedgerSpec
+from features.model_slots import SlotScore
 from jobs.backtesting import result_tables
 from jobs.backtesting.result import Manifest, Results, RuleResult, SymbolResult, run_ids
 
@@ -104,7 +105,7 @@ def test_scores_are_kept_as_the_ledger_gives_them() -> None:
     ledger = Ledger(LedgerSpec(("naive", "other"), (1,), ("1m",), 0.9, 100.0))
     for outcome in (0.001, -0.002, 0.003):
         ledger.record(0, outcome, [0.0, 0.5 * outcome], [math.nan, -0.01], [math.nan, 0.01])
-    rows = result_tables.scores(ledger.scores())
+    rows = result_tables.scores([SlotScore(0, score) for score in ledger.scores()])
     assert rows["model"].to_pylist() == ["naive", "other"]
     for row, score in zip(rows.to_pylist(), ledger.scores(), strict=True):
         assert row["count"] == 3

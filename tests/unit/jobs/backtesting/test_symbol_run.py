@@ -13,6 +13,7 @@ from cluster.errors import StoreUnreachable
 from cluster.storage.folder_store import FolderStore
 from features.bars import Bars, BarSpec
 from features.engine import SymbolEngine
+from features.model_slots import as_plain
 from features.trading.account import Account
 from features.trading.performance import measure
 from features.trading.rules import Rule
@@ -23,7 +24,7 @@ from jobs.backtesting.symbol_run import pieces, run_symbol
 from tests.unit.features.engine_runs import SECOND, market
 from tests.unit.jobs.backtesting.histories import Failing, Given, candles, rows, settings
 
-HISTORY = candles(400, session_bars=150)
+HISTORY = candles(240, session_bars=100)
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ def test_it_is_the_engine_and_the_accounts_and_nothing_else(store: Failing) -> N
     engine = SymbolEngine(spec.engine_spec("AAA"))
     step = engine.update_bars(HISTORY)
     assert result.engine == engine.digest()
-    assert list(result.scores) == [score.as_dict() for score in engine.ledger.scores()]
-    assert (result.bars, result.sessions, result.forecasts) == (400, 3, len(step.forecasts))
+    assert list(result.scores) == [as_plain(one) for one in engine.scores()]
+    assert (result.bars, result.sessions, result.forecasts) == (240, 3, len(step.forecasts))
     answers = Results(store, "one").read("answers", "venue", "AAA").to_pylist()
     assert [one["due_ns"] for one in answers] == [one.due_ns for one in step.answers]
     assert [one["forecast"] for one in answers] == [one.forecast for one in step.answers]
@@ -78,10 +79,10 @@ def test_it_is_the_engine_and_the_accounts_and_nothing_else(store: Failing) -> N
     assert sum(len(found.get(f"fills {rule}", [])) for rule in spec.rules) > 10
 
 
-@pytest.mark.parametrize("piece_rows", [1, 7, 64, 399, 1000])
+@pytest.mark.parametrize("piece_rows", [1, 17, 64, 1000])
 def test_pieces_change_no_bit(store: Failing, piece_rows: int) -> None:
     """However the history comes and however it is cut, every row and digest is the same."""
-    short = HISTORY[:60] if piece_rows == 1 else HISTORY
+    short = HISTORY[:40] if piece_rows == 1 else HISTORY
     want = run(store, "whole", [short], settings())
     cut = [short[:3], short[3:3], short[3:50], short[50:]]
     assert run(store, "cut", cut, settings(), piece_rows) == want
@@ -89,19 +90,19 @@ def test_pieces_change_no_bit(store: Failing, piece_rows: int) -> None:
 
 def test_killed_at_any_write_it_goes_on_to_the_same_bits(store: Failing) -> None:
     """Whatever put fails, the next start ends in what an undisturbed run has, and leaves no checkpoint."""
-    history = [HISTORY[:160]]
-    want = run(store, "undisturbed", history, settings(), 70)
+    history = [HISTORY[:140]]
+    want = run(store, "undisturbed", history, settings(), 60)
     killed = 0
     for puts in range(40):
         run_id = f"killed{puts}"
         store.arm(puts)
         try:
-            run(store, run_id, history, settings(), 70)
+            run(store, run_id, history, settings(), 60)
             break
         except StoreUnreachable:
             killed += 1
         store.arm(1 << 60)
-        assert run(store, run_id, history, settings(), 70) == want
+        assert run(store, run_id, history, settings(), 60) == want
         assert Results(store, run_id).checkpoint("venue", "AAA") is None
     assert killed > 10
 
@@ -139,11 +140,11 @@ def test_ticks_are_gathered_into_the_same_bars_as_live(store: Failing) -> None:
         engine.update(ticks[at : at + 5])
     result, _ = run(store, "ticks", [ticks], spec, 64)
     assert result.engine == engine.digest()
-    assert list(result.scores) == [score.as_dict() for score in engine.ledger.scores()]
+    assert list(result.scores) == [as_plain(one) for one in engine.scores()]
 
 
 NOTHING = HISTORY[:0]
-FLAT = Bars.from_columns(HISTORY.start_ns, HISTORY.end_ns, close=np.full(400, 5.0))
+FLAT = Bars.from_columns(HISTORY.start_ns, HISTORY.end_ns, close=np.full(240, 5.0))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ FLAT = Bars.from_columns(HISTORY.start_ns, HISTORY.end_ns, close=np.full(400, 5.
     [
         ([], {}, "no bars in this period"),
         ([NOTHING], {}, "no bars in this period"),
-        ([HISTORY[:1]], {}, "1 bars; the first forecast is made after 3"),
+        ([HISTORY[:1]], {}, "1 bar; the first forecast is made after 3"),
         ([HISTORY[:3]], {}, "no horizon has passed within a session: nothing to score"),
         ([FLAT], {}, "the price never moved"),
         ([HISTORY], {"features": ("spread",)}, "no feature was ever known"),
@@ -193,7 +194,7 @@ def test_long_curves_are_thinned_out_for_measuring(store: Failing, monkeypatch: 
 def test_pieces_pass_over_what_was_fed() -> None:
     """Any skip and size give the rest of the history in order."""
     batches = [HISTORY[:10], HISTORY[10:10], HISTORY[10:37], HISTORY[37:]]
-    for skip in (0, 5, 10, 37, 399, 400, 500):
+    for skip in (0, 5, 10, 37, 239, 240, 500):
         for size in (1, 20, 1000):
             cut = list(pieces(iter(batches), skip, size))
             joined = Bars.concat(cut)
