@@ -122,6 +122,15 @@ class StorageSection(_Section):
     """The longest pause before a lake that failed is tried again."""
 
 
+class RegistrySection(_Section):
+    """Trained models: see docs/models.md."""
+
+    challengers: int = Field(1, ge=0, le=100)
+    """Models that are scored in shadow, beside the champion, for each symbol."""
+    look_every_s: float = Field(3.0, gt=0)
+    """How often the lake is asked which models the symbols are to have."""
+
+
 class SupervisionSection(_Section):
     """How actors are watched."""
 
@@ -163,6 +172,7 @@ class Config(_Section):
     storage: StorageSection = StorageSection()
     serve: ServeSection = ServeSection()
     ray: RaySection = RaySection()
+    registry: RegistrySection = RegistrySection()
     supervision: SupervisionSection = SupervisionSection()
     run_dir: Path = Path(".tickcast")
     """Where this run keeps its state file, logs and secrets."""
@@ -224,6 +234,7 @@ class Config(_Section):
             coverage=self.coverage,
             first_forecast_bars=self.first_forecast_bars,
             ledger_half_life=self.ledger_half_life,
+            challengers=self.registry.challengers,
         )
 
 

@@ -99,6 +99,20 @@ class Ingest:
         self._buffer.heartbeat(venue_ns - delay_ns, now_ns)
         return self._commit(counters)
 
+    def swap(self, now_ns: int, slot: int, version: int, counters: tuple[int, ...]) -> Step | None:
+        """Let another model be in a slot from here on, 0 for none: logged like any tick before it counts.
+
+        The engine takes the model from its shelf, where it must be at hand. None when the log takes nothing
+        now, or ticks wait for it: nothing has happened then.
+        """
+        if self.waiting:
+            return None
+        self._buffer.swap(self.clock.venue_ns(now_ns) or now_ns, now_ns, slot, version)
+        step = self._commit(counters)
+        if step is None:
+            self._buffer.take()
+        return step
+
     def log_again(self, unlogged: Sequence[tuple[int, Step]]) -> None:
         """What the engine has made and the log does not hold yet: it is written with the next batch."""
         self._unlogged += unlogged

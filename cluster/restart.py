@@ -18,6 +18,7 @@ from cluster.storage.frames import Header, NoteFrame, OutputFrame, TickFrame
 from cluster.storage.segments import Recovery
 from features.engine import EngineSpec, Step, SymbolEngine
 from features.errors import DataError, SnapshotError, SpecError
+from features.model_slots import Shelf
 from features.ticks import NO_ID, Kind, Ticks
 
 logger = logging.getLogger(__name__)
@@ -45,18 +46,23 @@ class Restored:
     problems: list[str] = field(default_factory=list)
 
 
-def restore(recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventOrder]) -> Restored:
+def restore(
+    recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventOrder], shelf: Shelf | None = None
+) -> Restored:
     """The state at the end of the log, or a new one where there is none.
 
     A checkpoint that is damaged, of a newer release or of other settings is passed over for the one
-    before it; `problems` says so.
+    before it; `problems` says so. Checkpoints hold their models; those of swaps in the ticks behind come
+    from the shelf. Raises what it raises: going on without a model would be another state.
     """
-    found = _restore(recovery, spec, new_order)
+    found = _restore(recovery, spec, new_order, shelf)
     found.order.resumed()
     return found
 
 
-def _restore(recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventOrder]) -> Restored:
+def _restore(
+    recovery: Recovery, spec: EngineSpec, new_order: Callable[[], EventOrder], shelf: Shelf | None
+) -> Restored:
     problems = list(recovery.problems)
     heads = _heads(recovery)
     born = max((head.epoch for head in heads if head.fresh), default=0)
@@ -65,7 +71,7 @@ def _restore(recovery: Recovery, spec: EngineSpec, new_order: Callable[[], Event
             break  # of an engine before the one that lives now
         try:
             saved = Checkpoint.unpack(one.path.read_bytes())
-            engine = SymbolEngine.restore(spec, saved.engine)
+            engine = SymbolEngine.restore(spec, saved.engine, shelf)
             order = new_order()
             order.restore(saved.order)
         except (SnapshotError, OSError) as error:
@@ -74,7 +80,7 @@ def _restore(recovery: Recovery, spec: EngineSpec, new_order: Callable[[], Event
             continue
         found = Restored(engine, order, saved.answers, one.sequence, False, problems=problems)
         return _replay(recovery, found)
-    return _without_checkpoint(recovery, heads, spec, new_order, problems)
+    return _without_checkpoint(recovery, heads, spec, new_order, problems, shelf)
 
 
 def _without_checkpoint(
@@ -83,9 +89,10 @@ def _without_checkpoint(
     spec: EngineSpec,
     new_order: Callable[[], EventOrder],
     problems: list[str],
+    shelf: Shelf | None,
 ) -> Restored:
     """The whole life of the engine if the log reaches back to its beginning, else a new engine."""
-    found = Restored(SymbolEngine(spec), new_order(), None, 0, True, problems=problems)
+    found = Restored(SymbolEngine(spec, shelf), new_order(), None, 0, True, problems=problems)
     beginning = _beginning(heads, spec)
     if beginning is not None:
         found.fresh, found.next_sequence = False, beginning

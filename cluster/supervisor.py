@@ -25,7 +25,10 @@ from cluster import desired_state, names
 from cluster.config import Config
 from cluster.fleet import Fleet
 from cluster.node_agent import AgentSettings
+from cluster.pointer_watch import PointerWatch
 from cluster.policies import Action, Observation, SymbolState, judge
+from cluster.registry import Registry
+from cluster.storage.objects import open_store
 from cluster.symbol_actor import SymbolActor, SymbolSettings
 from cluster.symbol_stream import StreamSettings
 from cluster.watched import Watched
@@ -52,6 +55,7 @@ class Supervisor:
                 config.lake_spec(), config.log_root(), storage.archive_every_s, storage.archive_retry_max_s
             )
         )
+        self._pointers = PointerWatch(lambda: Registry(open_store(config.lake_spec())), config.venue.name)
         self._state_file = config.in_place().run_dir / "supervisor.json"
         self._state = desired_state.load(self._state_file)
         self._watched: dict[str, Watched] = {}
@@ -64,6 +68,7 @@ class Supervisor:
             self._watch_over(symbol)
         self._save()
         self._begin(self._keep_watch())
+        self._begin(self._watch_pointers())
 
     async def symbols(self) -> dict[str, dict[str, Any]]:
         """Every watched symbol with its state; called by the API about once a second."""
@@ -92,7 +97,11 @@ class Supervisor:
 
     async def nodes(self) -> dict[str, Any]:
         """How the agent of every node is doing, and who we are."""
-        return {"supervisor_pid": os.getpid(), "nodes": await self._fleet.status()}
+        return {
+            "supervisor_pid": os.getpid(),
+            "nodes": await self._fleet.status(),
+            "registry": self._pointers.report(),
+        }
 
     async def add(self, symbol: str) -> str:
         """Watch one more symbol. Returns its name as the venue writes it; no change if it is watched."""
@@ -137,6 +146,7 @@ class Supervisor:
             websocket_url=config.venue.websocket_url,
             feed=config.feed,
             heartbeat_delay_ns=None if delay is None else durations.parse_ns(delay, "bars.heartbeat_delay"),
+            lake=config.lake_spec(),
         )
 
     def _watch_over(self, symbol: str) -> None:
@@ -214,6 +224,16 @@ class Supervisor:
             left = self._config.supervision.check_every_s - (time.monotonic() - began)
             await asyncio.sleep(max(0.0, left))
 
+    async def _watch_pointers(self) -> None:
+        """Look which models the symbols are to have; `_check` tells their actors."""
+        while True:
+            try:
+                await self._pointers.look(self._watched)
+            except Exception:
+                # Whatever it was, we look again.
+                logger.exception("the registry can't be looked at")
+            await asyncio.sleep(self._config.registry.look_every_s)
+
     async def _check(self, symbol: str) -> None:
         one = self._watched.get(symbol)
         if one is None or one.actor is None:
@@ -226,6 +246,7 @@ class Supervisor:
         self._remember(symbol, one)
         if one.verdict.state is SymbolState.LIVE:
             one.settle()
+        await self._point(symbol, one, actor)
         if one.verdict.action is Action.REPLACE:
             logger.warning("%s is ended: %s", symbol, one.verdict.reason)
             await self._kill(one, actor)
@@ -250,6 +271,15 @@ class Supervisor:
             trouble=status["trouble"],
             recovering=status["recovering"],
         )
+
+    async def _point(self, symbol: str, one: Watched, actor: ActorHandle) -> None:
+        """Tell an actor which models it is to have, if it has not heard of it."""
+        pointer = self._pointers.pointers.get(symbol)
+        if pointer is None or not one.status or one.status["models"]["pointer"] == pointer.number:
+            return
+        with contextlib.suppress(TimeoutError, RayError):
+            told = actor.follow.remote(pointer.number, dict(pointer.slots))
+            await asyncio.wait_for(told, self._config.supervision.answer_within_s)
 
     def _remember(self, symbol: str, one: Watched) -> None:
         known = self._state.of(symbol)

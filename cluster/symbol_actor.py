@@ -24,9 +24,14 @@ from cluster.answers import Answers
 from cluster.feed import Feed
 from cluster.feed_policy import FeedPolicy
 from cluster.latency import LatencyHistogram
+from cluster.model_keeper import ModelKeeper
+from cluster.registry import Registry, RegistryShelf
+from cluster.storage.objects import open_store
+from cluster.storage.store_spec import StoreSpec
 from cluster.symbol_stream import StreamSettings, SymbolStream
 from features.engine import Step
 from features.errors import TickcastError
+from features.model_slots import as_plain
 
 _HEARTBEAT_CHECK_S = 0.05
 _RECOVERY_RETRY_S = 1.0
@@ -43,6 +48,8 @@ class SymbolSettings:
     feed: FeedPolicy
     heartbeat_delay_ns: int | None
     """A time bar closes at latest so long after its end; None waits for the next tick."""
+    lake: StoreSpec
+    """Where the registry of models is."""
 
 
 class SymbolActor:
@@ -53,7 +60,9 @@ class SymbolActor:
         self._settings = settings
         self._symbol = settings.stream.engine.symbol
         venue = venues.get(settings.stream.venue, **settings.venue_options)
-        self._stream = SymbolStream(settings.stream, venue, time.time_ns, self._publish)
+        shelf = RegistryShelf(lambda: Registry(open_store(settings.lake)))
+        self._stream = SymbolStream(settings.stream, venue, time.time_ns, self._publish, shelf)
+        self._models = ModelKeeper(shelf, lambda: self._stream.engine.models, self._stream.swap)
         self._answers = Answers(self._stream.engine.feature_set.columns)
         self._stream.save_answers = self._answers.snapshot
         self._feed = Feed(
@@ -89,12 +98,14 @@ class SymbolActor:
         return self._answers.features(self._symbol)
 
     async def scores(self) -> dict[str, Any]:
-        """The ledger of all models, and their weights in the forecast."""
+        """The ledger of all models, their weights in the forecast, and challengers against the champion."""
         await self._restored.wait()
         engine = self._stream.engine
         return {
             "symbol": self._symbol,
-            "scores": [score.as_dict() for score in engine.ledger.scores()],
+            "slots": engine.models.versions,
+            "scores": [as_plain(score) for score in engine.scores()],
+            "duels": [as_plain(duel) for duel in engine.duels()],
             "weights": engine.weights(),
         }
 
@@ -106,6 +117,13 @@ class SymbolActor:
         """Hash of the engine's whole state, as `SymbolEngine.digest` gives it."""
         await self._restored.wait()
         return self._stream.engine.digest()
+
+    async def follow(self, number: int, slots: dict[int, int]) -> None:
+        """Have these versions of models in the slots: what pointer `number` of the registry says.
+
+        Returns at once. They are loaded in the background and swapped in between two ticks.
+        """
+        self._models.follow(number, slots)
 
     @ray.method(concurrency_group="control")  # type: ignore[untyped-decorator]
     async def status(self) -> dict[str, Any]:
@@ -132,6 +150,7 @@ class SymbolActor:
             "events": stream.engine.builder.counters,
             "messages": feed.counters.as_dict(),
             "tick_to_forecast": self._latency.report(),
+            "models": self._models.report(),
             **stream.report(),
         }
 
@@ -160,6 +179,7 @@ class SymbolActor:
                 self._answers.publish(step, found.received_ns)
             self._restored.set()
             self._tasks.append(asyncio.create_task(self._guard(self._stream.keep_house())))
+            self._tasks.append(asyncio.create_task(self._guard(self._models.run())))
             if self._settings.heartbeat_delay_ns is not None:
                 self._tasks.append(asyncio.create_task(self._guard(self._beat())))
             await self._feed.run(self._stream.consume)

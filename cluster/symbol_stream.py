@@ -36,6 +36,7 @@ from cluster.storage.tick_log import TickLog
 from cluster.trade_order import order_of
 from cluster.venues.base import Event, Trade, Venue
 from features.engine import EngineSpec, Step, SymbolEngine
+from features.model_slots import Shelf
 from features.ticks import TickBuffer, Ticks
 
 _LOG_WAIT_S = 60.0
@@ -69,8 +70,14 @@ class SymbolStream:
     """The stream of one symbol."""
 
     def __init__(
-        self, settings: StreamSettings, venue: Venue, clock_ns: Callable[[], int], on_step: OnStep
+        self,
+        settings: StreamSettings,
+        venue: Venue,
+        clock_ns: Callable[[], int],
+        on_step: OnStep,
+        shelf: Shelf | None = None,
     ) -> None:
+        """`shelf` has the models that swaps name."""
         self._settings = settings
         self._venue = venue
         self._clock_ns = clock_ns
@@ -78,7 +85,8 @@ class SymbolStream:
         self.symbol = settings.engine.symbol
         self.folder = segments.symbol_folder(on_this_machine(settings.log_root), settings.venue, self.symbol)
         self.home = f"{socket.gethostname()}:{self.folder}"
-        self.engine = SymbolEngine(settings.engine)
+        self._shelf = shelf
+        self.engine = SymbolEngine(settings.engine, shelf)
         self.order = order_of(venue, self.symbol, settings.gaps)
         self.problems: list[str] = []
         """What was found damaged at the start."""
@@ -153,6 +161,22 @@ class SymbolStream:
         if step is not None:
             self._on_step(step, 0)
 
+    def swap(self, slot: int, version: int) -> bool:
+        """Let a model that is at hand on the shelf be in a slot from here on, 0 for none.
+
+        False where the log takes nothing now: try again. Raises ModelRefused or DataError before anything
+        has happened.
+        """
+        model = self.engine.shelf.get(version) if version else None
+        self.engine.models.check(slot, model)
+        if self.engine.models.version(slot) == version:
+            return True
+        self._write_record()
+        step = self.ingest.swap(self._clock_ns(), slot, version, self.order.counters())
+        # What a restart would need the lake's models for is kept short.
+        self._save_due_s = 0.0
+        return step is not None
+
     async def keep_house(self) -> None:
         """Checkpoints, segments, the disk and the backlog, until cancelled."""
         policy, synced_s, counted_s = self._settings.log, 0.0, 0.0
@@ -218,7 +242,7 @@ class SymbolStream:
         self.epoch = max(self._settings.epoch, recovery.last_epoch + 1)
         spec, gaps = self._settings.engine, self._settings.gaps
         return await asyncio.to_thread(
-            restore, recovery, spec, lambda: order_of(self._venue, self.symbol, gaps)
+            restore, recovery, spec, lambda: order_of(self._venue, self.symbol, gaps), self._shelf
         )
 
     def _header(self, found: Restored) -> frames.Header:

@@ -182,6 +182,11 @@ class ModelSlots:
         """The version in each slot, by its name; 0 for an empty one."""
         return {slot.name: slot.version for slot in self.slots}
 
+    def version(self, slot: int) -> int:
+        """The version in a slot, 0 for none. Raises DataError where there is no such slot."""
+        self.check(slot, None)
+        return self.slots[slot].version
+
     def check(self, slot: int, model: Model | None) -> None:
         """Raise DataError where there is no such slot, ModelRefused for a model that doesn't fit."""
         if not 0 <= slot < len(self.slots):

@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster.checkpoint import Checkpoint
+from cluster.registry import Registry, RegistryShelf
 from cluster.storage import schemas
 from cluster.storage.frames import OutputFrame
 from cluster.storage.lake import Lake
 from cluster.storage.segment_tables import tables_of_outputs
 from features.engine import EngineSpec, SymbolEngine
-from features.errors import DataError, SnapshotError
+from features.errors import DataError, ModelMissing, ModelRefused, SnapshotError
 
 TABLES = ("bars", "features", "forecasts", "answers")
 _KEYS = {
@@ -99,7 +100,7 @@ def check_symbol(
             stored = lake.read(table, venue, [symbol], start_ns, end_ns, verify=True, archived=archived)
             _compare(found, table, stored, computed[table])
         lake.read("continuity", venue, [symbol], start_ns, end_ns, verify=True, archived=archived)
-    except (DataError, SnapshotError, pa.ArrowException, OSError) as error:
+    except (DataError, SnapshotError, ModelMissing, ModelRefused, pa.ArrowException, OSError) as error:
         found.problem = str(error)
     return found
 
@@ -157,6 +158,8 @@ def _lives(
     ends = [one.first_sequence - 1 for one in begun[1:]] + [None]
     lives = list(zip(begun, ends, strict=True))
     saved = _checkpoint_before(lake, found, start_ns)
+    # Models that were swapped in come from the registry of the same lake.
+    shelf = RegistryShelf(lambda: Registry(lake.store))
     for record, last in lives:
         spec = EngineSpec.from_json(json.dumps(record.engine))
         if saved is not None:
@@ -164,10 +167,10 @@ def _lives(
             if last is not None and last < sequence:
                 continue
             if record.first_sequence < sequence:
-                yield SymbolEngine.restore(spec, Checkpoint.unpack(data).engine), sequence, last
+                yield SymbolEngine.restore(spec, Checkpoint.unpack(data).engine, shelf), sequence, last
                 continue
         if last is None or last >= record.first_sequence:
-            yield SymbolEngine(spec), record.first_sequence, last
+            yield SymbolEngine(spec, shelf), record.first_sequence, last
 
 
 def _checkpoint_before(lake: Lake, found: SymbolParity, start_ns: int | None) -> tuple[int, bytes] | None:

@@ -13,7 +13,8 @@ from cluster.storage.tick_log import TickLog
 from cluster.trade_order import TradeOrder
 from cluster.venues.base import Trade
 from features.engine import EngineSpec, SymbolEngine
-from features.ticks import Kind, Ticks
+from features.model_slots import Shelf
+from features.ticks import Kind, TickBuffer, Ticks
 from tests.unit.features.engine_runs import market
 
 SPEC = EngineSpec("AAA", horizons=("5s",), models=("naive", "ridge:100"), first_forecast_bars=3)
@@ -37,11 +38,12 @@ class Writer:
     epoch: int = 1
     spec: EngineSpec = SPEC
     fresh: bool = True
+    shelf: Shelf | None = None
 
     def __post_init__(self) -> None:
         self.log = TickLog(self.folder, POLICY)
         found = self.log.recover()
-        self.engine = SymbolEngine(self.spec)
+        self.engine = SymbolEngine(self.spec, self.shelf)
         self.order = TradeOrder(self.spec.symbol, 1000)
         self.log.begin(
             Header(
@@ -87,6 +89,18 @@ class Writer:
 
         os.close(self.log._fd)
         os.close(self.log._lock)
+
+
+def with_swaps(ticks: Ticks, *swaps: tuple[int, int, int]) -> Ticks:
+    """The ticks with swaps among them: (place in what comes out, slot, version), in order of place."""
+    parts, taken, placed = [], 0, 0
+    for place, slot, version in swaps:
+        buffer = TickBuffer()
+        at_ns = int(ticks.ts_ns[place - placed - 1])
+        buffer.swap(at_ns, at_ns, slot, version)
+        parts += [ticks[taken : place - placed], buffer.take()]
+        taken, placed = place - placed, placed + 1
+    return Ticks.concat([*parts, ticks[taken:]])
 
 
 def as_trades(ticks: Ticks, symbol: str) -> list[Trade]:

@@ -11,6 +11,7 @@ from cluster.venues.base import Quote, Trade
 from features.bars import BarSpec
 from features.engine import EngineSpec, Step, SymbolEngine
 from features.ticks import NO_ID, Kind, Ticks
+from tests.unit.features.slot_models import Shelf, leaning
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
@@ -194,3 +195,32 @@ def test_live_and_one_batch_end_in_the_same_state() -> None:
     whole = SymbolEngine(one.engine.spec)
     whole.update(Ticks.concat(journal.ticks))
     assert one.engine.digest() == whole.digest()
+
+
+def test_a_swap_is_logged_before_it_counts() -> None:
+    one, journal = ingest()
+    spec = one.engine.spec
+    one.engine.shelf = Shelf(v7=leaning(spec, 0.2, feature=0))
+    one.feed([trade(0, 1)], (1,))
+    step = one.swap(START + SECOND, 0, 7, (1,))
+    assert step is not None and not len(step.bars)
+    logged = journal.ticks[-1]
+    assert logged.kind.tolist() == [Kind.SWAP]
+    assert (logged.side[0], logged.trade_id[0], logged.received_ns[0]) == (0, 7, START + SECOND)
+    assert logged.ts_ns[0] == START + SECOND - LAG  # on the venue's clock, like all ticks
+    assert one.engine.models.versions["champion"] == 7
+    assert one.received_ns == START + LAG  # nothing has come from the venue
+
+
+def test_a_swap_that_the_log_does_not_take_has_not_happened() -> None:
+    one, journal = ingest()
+    one.engine.shelf = Shelf(v7=leaning(one.engine.spec, 0.2, feature=0))
+    journal.full = True
+    assert one.swap(START, 0, 7, ()) is None
+    assert (one.waiting, one.engine.models.versions["champion"]) == (0, 0)
+    one.feed([trade(0, 1)], (1,))
+    journal.full = False
+    assert one.swap(START, 0, 7, ()) is None  # not before the ticks that wait
+    one.feed((), (1,))
+    assert one.swap(START, 0, 7, ()) is not None
+    assert [batch.kind[0] for batch in journal.ticks] == [Kind.TRADE, Kind.SWAP]

@@ -17,7 +17,7 @@ def leaning(
     spec: EngineSpec,
     slope: float,
     horizons: tuple[str, ...] | None = None,
-    feature: int = 1,
+    feature: int | str = 1,
     width: float | None = None,
 ) -> ModelPackage:
     """A model for the engine of a spec: `slope` scales up where a feature is above 0.5, down below -0.5.
@@ -25,9 +25,10 @@ def leaning(
     With an interval of `width` scales to both sides, where one is given.
     """
     features = FeatureSet.parse(spec.features)
+    column = features.columns.index(feature) if isinstance(feature, str) else feature
 
     def trees(shift: float) -> TreeEnsemble:
-        steps = [_step(feature, -0.5, shift - slope, shift), _step(feature, 0.5, 0.0, slope)]
+        steps = [_step(column, -0.5, shift - slope, shift), _step(column, 0.5, 0.0, slope)]
         return TreeEnsemble.build(LIGHTGBM, features.columns, steps, 0.0)
 
     heads = Heads(trees(0.0)) if width is None else Heads(trees(0.0), trees(-width), trees(width))
