@@ -25,6 +25,7 @@ from features.forecaster import MIXTURE
 from jobs import command_line
 from jobs.backtesting import on_ray, tables
 from jobs.backtesting.arguments import add_engine, add_trading, settings_of
+from jobs.backtesting.data_files import lake_of
 from jobs.backtesting.job import BacktestJob, data_digests
 from jobs.backtesting.ray_session import ray_session
 from jobs.backtesting.result import Manifest, Results, SymbolResult, plain
@@ -35,13 +36,22 @@ from jobs.command_line import say
 from jobs.history.arguments import add_history, history_of
 
 Pair = tuple[str, str]
-_FILE_WIDTH = 120
+_FILE_WIDTH = 140
+_OUT = Path(".tickcast/backtests")
+"""Where results go that have no lake."""
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = command_line.parser("backtest", __doc__ or "")
-    add_history(made)
+    lake = add_history(made)
+    lake.add_argument(
+        "--data",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="Parquet or CSV, no lake; several times",
+    )
     add_engine(made)
     add_trading(made)
     made.add_argument(
@@ -59,6 +69,15 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
     for name in ("workers", "trials"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise ConfigError(f"{getattr(arguments, name)} is below 1", f"--{name}")
+    if arguments.data is None:
+        return _run(arguments)
+    with lake_of(arguments.data, arguments.venue) as (place, source):
+        arguments.lake, arguments.source = place.uri, source
+        arguments.out = arguments.out or _OUT
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
     began = time.monotonic()
     job, pairs, data = _job(arguments)
     results = job.open_results()
@@ -101,7 +120,7 @@ def _symbols(job: BacktestJob, pairs: list[Pair], arguments: argparse.Namespace)
         for venue, symbol in pairs:
             yield job.run(venue, symbol, say)
         return
-    with ray_session(arguments.workers) as where:
+    with ray_session(arguments.workers, own=arguments.data is not None) as where:
         say(f"{where}, a symbol a task")
         for done, result in enumerate(on_ray.run(job, pairs, arguments.workers), 1):
             say(f"{done} of {len(pairs)} symbols: {result.symbol}, {result.bars:,} bars")

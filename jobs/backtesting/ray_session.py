@@ -11,15 +11,15 @@ from features.errors import ConfigError
 
 
 @contextmanager
-def ray_session(workers: int | None) -> Iterator[str]:
-    """Join the cluster of RAY_ADDRESS, which `ray job submit` sets; without one, start a local one.
+def ray_session(workers: int | None, own: bool = False) -> Iterator[str]:
+    """Join the cluster of RAY_ADDRESS, which `ray job submit` sets; else, or for `own`, start one here.
 
     Gives a word about which it is. Raises ConfigError where the cluster can't be reached.
     """
     import ray
     import ray.data
 
-    given = "RAY_ADDRESS" in os.environ
+    given = "RAY_ADDRESS" in os.environ and not own
     try:
         ray.init(
             address=None if given else "local",

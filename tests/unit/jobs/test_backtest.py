@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cluster.storage.epochs import EpochRecord
@@ -155,6 +157,28 @@ def test_the_recorded_stream_gives_the_live_ledger(lake: Lake, capsys: pytest.Ca
     assert result["symbols"][0]["engine"] == live.digest()
     kept = Results(lake.store, result["run_id"]).manifest()
     assert json.loads(json.dumps([as_plain(one) for one in live.scores()])) == list(kept.symbols[0].scores)
+
+
+def test_a_file_is_read_without_a_lake(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kind and interval are told from it; results go to a folder, and a second start shows them again."""
+    monkeypatch.chdir(tmp_path)
+    close = 50.0 + np.cumsum(np.random.default_rng(1).normal(0.0, 0.1, 60))
+    table = candles(
+        START_NS + MINUTE_NS * np.arange(1, 61), close=close, high=close + 1, low=close - 1, open=close
+    )
+    columns = {name: table[name] for name in ("open", "high", "low", "close", "volume")}
+    pq.write_table(pa.table({"symbol": ["AAA"] * 60, "ts_ns": table["start_ns"], **columns}), "file.parquet")
+    words = ["--data", "file.parquet", "--rule", "long", "--json"]
+    results = []
+    for _ in range(2):
+        assert command_line.main(backtest.parser(), backtest.run, words) == 0
+        results.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    assert results[0] == results[1]
+    assert results[0]["symbols"][0]["bars"] == 60
+    assert results[0]["settings"]["history"]["source"] == "candles:1m"
+    assert run_ids(open_store(StoreSpec(uri=".tickcast/backtests"))) == [results[0]["run_id"]]
 
 
 @pytest.mark.parametrize(
