@@ -24,21 +24,24 @@ def answer_all(
     sessions: NDArray[np.int64],
     references: NDArray[np.float64],
     first: int,
+    head: int,
     horizon_ns: int,
     first_return: float,
     rate: float,
+    state: NDArray[np.float64],
     outcomes: NDArray[np.float64],
     scales: NDArray[np.float64],
     answered: NDArray[np.int64],
-) -> None:
-    """Ask at every bar from `first` on. All arrays have shape (m,); places before `first` stay as they are.
+) -> int:
+    """Ask at every bar from `first` on. All arrays have shape (m,), `state` is that of a `ReturnScale`, (2,).
+
+    Questions from `head` on, at most `first`, are open; at the very beginning both are the first bar that
+    asks. Returns the first question that is open then; places before `head` stay as they are.
 
     Fills `outcomes` with the log return of each question, NaN where it is void or open; `scales` with the
     usual size of a return as it was known when asking; `answered` with the bar that answered it or made it
     void, OPEN where none has.
     """
-    state = np.zeros(2)
-    head = first
     for i in range(first, len(ends)):
         while head < i:
             outcome = math.nan
@@ -56,3 +59,4 @@ def answer_all(
                 learn_scale(state, outcome, rate)
         root = math.sqrt(state[1])
         scales[i] = root if root != 0.0 else first_return
+    return head
