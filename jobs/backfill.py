@@ -118,6 +118,8 @@ def show(done: Backfilled, result: dict[str, Any], console: Console | None = Non
     to = console or Console(soft_wrap=False)
     if done.report.symbols:
         to.print(_table(done.report))
+        for text in _examples(done.report):
+            to.print(text, highlight=False, markup=False)
     for path in done.before:
         to.print(f"{path}: imported before, not read again", highlight=False)
     to.print(
@@ -142,7 +144,16 @@ def _table(report: Report) -> Table:
 
 
 def _said(findings: dict[str, Finding]) -> str:
-    return "\n".join(f"{one.count:,} {kind} ({one.first})" for kind, one in findings.items())
+    return "\n".join(f"{one.count:,} {kind}" for kind, one in findings.items())
+
+
+def _examples(report: Report) -> list[str]:
+    """The first row of each kind."""
+    first: dict[str, str] = {}
+    for one in report.symbols.values():
+        for kind, finding in (one.repaired | one.refused).items():
+            first.setdefault(kind, finding.first)
+    return [f"{kind}, first {said}" for kind, said in first.items()]
 
 
 class _Lines:

@@ -86,6 +86,9 @@ def take(lake: Lake, task: PartTask) -> SymbolFindings:
 class _Taker:
     def __init__(self, lake: Lake, task: PartTask) -> None:
         self._lake, self._task = lake, task
+        # What comes meanwhile is of other parts: no two tasks share one.
+        found = lake.catalogue.holdings(task.kind, task.venue, task.symbol)
+        self._there = {one.partition.date for one in found}
 
     def take(self) -> SymbolFindings:
         total = SymbolFindings()
@@ -160,8 +163,11 @@ class _Taker:
     def _stored(self, period: str) -> Columns:
         """What the lake has of this part, in the form of a file's rows."""
         task = self._task
-        end_ns = period_end_ns(task.kind, task.interval_ns, period)
-        table = self._lake.read(task.kind, task.venue, task.symbol, layout.day_start_ns(period), end_ns)
+        start_ns = layout.day_start_ns(period)
+        table = schemas.table(task.kind).schema.empty_table()
+        if layout.period_date(task.kind, start_ns) in self._there:
+            end_ns = period_end_ns(task.kind, task.interval_ns, period)
+            table = self._lake.read(task.kind, task.venue, task.symbol, start_ns, end_ns)
         if task.kind == "candles":
             table = table.filter(pc.equal(table.column("interval_ns"), task.interval_ns))
         n = table.num_rows
@@ -269,7 +275,8 @@ class _Taker:
     def _said(self, rows: Columns, places: NDArray[np.int64]) -> str:
         """The first of these rows in the files, for people."""
         at = int(min(places.tolist(), key=lambda place: (rows["file"][place], rows["row"][place])))
-        time = _EPOCH + timedelta(microseconds=int(rows["at_ns"][at]) // 1_000)
+        # Of a candle people know the start.
+        time = _EPOCH + timedelta(microseconds=int(rows["at_ns"][at] - self._task.interval_ns) // 1_000)
         values = ", ".join(f"{name} {rows[name][at]}" for name in _SAID[self._task.kind])
         file = self._task.files[int(rows["file"][at])]
         return f"{file} row {int(rows['row'][at]) + 1}: {time:%Y-%m-%dT%H:%M:%S.%fZ}, {values}"

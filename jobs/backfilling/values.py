@@ -36,7 +36,8 @@ def floats(column: pa.ChunkedArray) -> tuple[NDArray[np.float64], Mask]:
     else:
         found = column.cast(pa.float64(), safe=False)
     values: NDArray[np.float64] = pc.fill_null(found, np.nan).to_numpy()
-    return values, ~np.isnan(values)
+    known: Mask = ~np.isnan(values)
+    return values, known
 
 
 def integers(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], Mask]:
@@ -99,9 +100,9 @@ def sides_of_makers(column: pa.ChunkedArray) -> tuple[NDArray[np.int8], Mask]:
 
 
 def _texts(column: pa.ChunkedArray) -> NDArray[Any]:
-    return (
-        pc.utf8_lower(pc.fill_null(column.cast(pa.string()), "")).to_numpy(zero_copy_only=False).astype(str)
-    )
+    texts = pc.utf8_lower(pc.fill_null(column.cast(pa.string()), ""))
+    found: NDArray[Any] = texts.to_numpy(zero_copy_only=False).astype(str)
+    return found
 
 
 def _parsed(column: pa.ChunkedArray, to: pa.DataType, parse: Callable[[str], Any]) -> pa.ChunkedArray:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from queue import Empty
 from typing import Any, Protocol
@@ -13,6 +15,7 @@ from typing import Any, Protocol
 from cluster.storage.lake import Lake
 from cluster.storage.objects import open_store
 from cluster.storage.store_spec import StoreSpec
+from features.errors import DataError
 from jobs.backfilling import parts, spool
 from jobs.backfilling.findings import SymbolFindings
 from jobs.backfilling.parts import PartTask
@@ -46,7 +49,7 @@ class Alone:
     def scan(self, paths: Sequence[Path], spec: BackfillSpec, folder: Path, hear: Hear) -> list[Scan]:
         found = []
         for number, path in enumerate(paths):
-            found.append(spool.scan(path, spec, folder / str(number), lambda part, n=number: hear(n, part)))
+            found.append(spool.scan(path, spec, folder / str(number), partial(hear, number)))
         return found
 
     def take(self, tasks: Sequence[PartTask], hear: Hear) -> list[SymbolFindings]:
@@ -89,7 +92,11 @@ class Together:
                 self._listen(hear)
                 for one in done:
                     one.result()
+            self._listen(hear)
             return [one.result() for one in futures]
+        except BrokenProcessPool:
+            fix = "run it again, with fewer --workers: each has a day of one symbol in memory"
+            raise DataError("a process of the backfill was killed", "backfill", fix) from None
         finally:
             for one in futures:
                 one.cancel()
