@@ -1,0 +1,1 @@
+"""Promotion: what a challenger has shown, and whether it is enough."""
