@@ -109,7 +109,10 @@ def _job(arguments: argparse.Namespace) -> tuple[BacktestJob, list[Pair], dict[s
     data = data_digests(history, pairs)
     lake = command_line.lake_spec(arguments)
     place = lake if arguments.out is None else StoreSpec(uri=str(arguments.out.absolute()))
-    more = {"trials": arguments.trials, "code": code_version("features", "jobs/backtesting", "jobs/history")}
+    more = {
+        "trials": arguments.trials,
+        "code": code_version("features", "jobs/backtesting", "jobs/history", "jobs/training"),
+    }
     identity = run_id(settings, asdict(history.spec) | more, data)
     return BacktestJob(lake, place, history.spec, settings, identity), pairs, data
 

@@ -16,6 +16,7 @@ from features import durations
 from features.bars import BarSpec
 from features.engine import DEFAULT_FEATURES, DEFAULT_MODELS, EngineSpec
 from features.trading.spec import TradingSpec
+from jobs.backtesting.boosters import train_spec
 from jobs.backtesting.retrain import RetrainSpec
 from jobs.backtesting.settings import (
     ANY,
@@ -79,12 +80,15 @@ def settings_of(arguments: argparse.Namespace, history: History) -> BacktestSett
     if history.spec.source == STREAM and (recorded := recorded_engine(history)) is not None:
         given = _given(arguments)
         engine = replace(recorded, symbol=ANY, **{name: getattr(engine, name) for name in given})
+    retrain = RetrainSpec.parse(arguments.retrain) if arguments.retrain else None
+    if retrain is not None:
+        train_spec(retrain, engine.coverage)
     rules = arguments.rule or DEFAULT_RULES
     return BacktestSettings(
         engine,
         tuple(VariantSpec.parse(text, engine.horizons) for text in rules),
         TradingSpec.parse(arguments.trading),
-        RetrainSpec.parse(arguments.retrain) if arguments.retrain else None,
+        retrain,
     )
 
 

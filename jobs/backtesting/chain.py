@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from features import bulk, state
 from features.bars import Bars
 from features.engine import SymbolEngine
-from features.model_slots import Shelf
+from features.model_slots import CHAMPION, Model, Shelf, SlotScore
 from features.ticks import Ticks
 from features.trading.account import Account, Step
 from features.trading.rules import Rule
@@ -139,6 +139,12 @@ class SymbolChain:
         self.counts.add(block)
         made = {name: pa.concat_tables(parts) for name, parts in rows.items()}
         return block, made | {"answers": result_tables.answers(block.answers, horizons)}
+
+    def swap(self, version: int, model: Model) -> list[SlotScore]:
+        """Make a trained model the champion from the next bar on; the scores of the one before it."""
+        scores = [one for one in self.engine.models.scores() if one.score.model == CHAMPION]
+        self.engine.swap(0, version, model)
+        return scores
 
     def snapshot(self) -> bytes:
         """The whole state, to go on from."""

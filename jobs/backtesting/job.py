@@ -14,6 +14,7 @@ from features import state
 from features.bars import Bars
 from features.model_slots import Shelf
 from features.ticks import Ticks
+from jobs.backtesting.boosters import trainer_of
 from jobs.backtesting.result import Results, SymbolResult
 from jobs.backtesting.settings import BacktestSettings
 from jobs.backtesting.symbol_run import Report, run_symbol
@@ -39,7 +40,10 @@ class BacktestJob:
         """One symbol from its first bar to its last. Raises StoreError."""
         history = History(Lake(open_store(self.lake)), self.history)
         source = LakeSource(history, venue, symbol)
-        return run_symbol(source, self.open_results(), self.settings, venue, symbol, report)
+        retrain = self.settings.retrain
+        trainer = None if retrain is None else trainer_of(retrain, self.settings.engine.coverage)
+        results = self.open_results()
+        return run_symbol(source, results, self.settings, venue, symbol, report, trainer=trainer)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from features.bulk import Answers
 from features.model_slots import SlotScore
 from features.scores import Measures
 from features.trading.account import Step
+from jobs.backtesting.retrain import Trained
 
 
 def _int(name: str) -> pa.Field:
@@ -121,6 +122,12 @@ def scores(rows: Sequence[SlotScore]) -> pa.Table:
             flat |= {f"{track}_{name}": value for name, value in flat.pop(track).items()}
         values.append(flat)
     return table("scores", {name: [row[name] for row in values] for name in SCHEMAS["scores"].names})
+
+
+def swap(one: Trained, library: str) -> pa.Table:
+    """A model that was trained and swapped in, as a row of `swaps`."""
+    columns = {name: [getattr(one, name)] for name in ("at_ns", "version", "rows", "first_ns", "last_due_ns")}
+    return table("swaps", columns | {"library": [library], "digest": [one.package.digest]})
 
 
 def table(name: str, columns: Mapping[str, Any]) -> pa.Table:

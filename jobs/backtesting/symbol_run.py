@@ -20,11 +20,12 @@ from features import state
 from features.bars import Bars
 from features.errors import DataError, ModelMissing, ModelRefused, SnapshotError
 from features.model_slots import Shelf, as_plain
-from features.ticks import Ticks
+from features.ticks import Kind, Ticks
 from jobs.backtesting import rule_results
 from jobs.backtesting.chain import SymbolChain
 from jobs.backtesting.result import Results, SymbolResult
-from jobs.backtesting.result_tables import SCHEMAS, scores
+from jobs.backtesting.result_tables import SCHEMAS, scores, swap
+from jobs.backtesting.retrain import Retrainer, Trainer
 from jobs.backtesting.settings import BacktestSettings
 
 PIECE_BARS = 32_768
@@ -56,18 +57,19 @@ def run_symbol(
     symbol: str,
     report: Report = lambda line: None,
     piece_rows: int = 0,
+    trainer: Trainer | None = None,
 ) -> SymbolResult:
     """One symbol from its first bar to its last; the result, which is in `results` too.
 
-    What is wrong with the data is told in the result, and nothing is kept of it then. Raises StoreError where
-    the store fails: run it again.
+    `trainer` is needed where the settings ask for retraining. What is wrong with the data is told in the
+    result, and nothing is kept of it then. Raises StoreError where the store fails: run it again.
     """
     known = results.summary(venue, symbol)
     if known is not None:
         report(f"{symbol}: done before")
         return known
     try:
-        return _SymbolRun(source, results, settings, venue, symbol, report, piece_rows).to_the_end()
+        return _SymbolRun(source, results, settings, venue, symbol, report, piece_rows, trainer).to_the_end()
     except (DataError, ModelMissing, ModelRefused) as error:
         report(f"{symbol}: {error}")
         return SymbolResult(venue, symbol, remark=str(error), failed=True)
@@ -85,11 +87,15 @@ class _SymbolRun:
         symbol: str,
         report: Report,
         piece_rows: int,
+        trainer: Trainer | None,
     ) -> None:
         self._source, self._results, self._settings = source, results, settings
         self._venue, self._symbol, self._report = venue, symbol, report
         self._piece_rows = piece_rows
         self._chain = SymbolChain(settings, symbol, source.shelf)
+        self._retrainer: Retrainer | None = None
+        if settings.retrain is not None and trainer is not None:
+            self._retrainer = Retrainer(settings.retrain, settings.engine_spec(symbol), trainer)
         self._fed = 0
         """Bars or ticks of the history that the chain has had."""
         self._parts = dict.fromkeys(SCHEMAS, 0)
@@ -105,14 +111,45 @@ class _SymbolRun:
                 batch = next(batches, None)
             if batch is None:
                 break
-            with self._timed("engine"):
-                _, rows = self._chain.feed(batch)
+            for part in self._between_swaps(batch):
+                with self._timed("engine"):
+                    block, rows = self._chain.feed(part)
+                    if self._retrainer is not None:
+                        self._retrainer.take_in(block)
+                with self._timed("write"):
+                    self._write(rows)
             self._fed += len(batch)
             with self._timed("write"):
-                self._write(rows)
                 self._results.put_checkpoint(self._venue, self._symbol, self._snapshot())
             self._say_how_far()
         return self._finish()
+
+    def _between_swaps(self, batch: Bars | Ticks) -> Iterator[Bars | Ticks]:
+        """A batch in parts, with a new model trained and swapped in before every part but the first."""
+        retrainer = self._retrainer
+        if retrainer is None:
+            yield batch
+            return
+        if isinstance(batch, Ticks):
+            # The models of a recorded stream are other ones.
+            batch = batch[batch.kind != Kind.SWAP]
+        while len(batch):
+            if (rows := retrainer.rows_before(batch)) == 0:
+                self._retrain(retrainer, batch)
+                continue
+            yield batch[:rows]
+            batch = batch[rows:]
+
+    def _retrain(self, retrainer: Retrainer, batch: Bars | Ticks) -> None:
+        assert self._settings.retrain is not None
+        with self._timed("train"):
+            trained = retrainer.train(batch)
+        if trained is None:
+            return
+        before = self._chain.swap(trained.version, trained.package)
+        with self._timed("write"):
+            self._write({"scores": scores(before), "swaps": swap(trained, self._settings.retrain.library)})
+        self._report(f"{self._symbol}: model {trained.version}, trained on {trained.rows:,} rows")
 
     def _finish(self) -> SymbolResult:
         chain, counts = self._chain, self._chain.counts
@@ -167,6 +204,8 @@ class _SymbolRun:
     def _snapshot(self) -> bytes:
         progress = {"fed": self._fed, "parts": self._parts, "split": self._split}
         blocks = {"chain": self._chain.snapshot(), "progress": json.dumps(progress).encode()}
+        if self._retrainer is not None:
+            blocks["retrainer"] = self._retrainer.snapshot()
         return state.pack("backtest", _SNAPSHOT_VERSION, self._settings.digest(), blocks)
 
     def _restore(self) -> None:
@@ -176,6 +215,8 @@ class _SymbolRun:
         try:
             blocks = state.unpack("backtest", _SNAPSHOT_VERSION, self._settings.digest(), data)
             chain = SymbolChain.restore(self._settings, self._symbol, blocks["chain"], self._source.shelf)
+            if self._retrainer is not None:
+                self._retrainer.load(blocks["retrainer"])
         except SnapshotError as error:
             self._report(f"{self._symbol}: from the beginning, as its checkpoint can't be used: {error}")
             return
