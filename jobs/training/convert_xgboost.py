@@ -17,6 +17,7 @@ from features.errors import DataError
 from features.kernels.trees import DEFAULT_LEFT, NAN_MISSING
 from features.models.trees import XGBOOST, Tree, TreeEnsemble
 
+_ROWS = 4096
 _LOGISTIC = ("binary:logistic", "reg:logistic")
 _PLAIN = ("reg:squarederror", "reg:quantileerror", "reg:pseudohubererror", "reg:absoluteerror")
 
@@ -52,20 +53,33 @@ def _with_margin(
 ) -> TreeEnsemble:
     """An ensemble that starts from the log odds of `base`, which the library computes in float32.
 
-    Its logarithm may round otherwise than ours: of the three nearest numbers that one is right with which
-    the sum for a row without values is the library's.
+    Its logarithm may round otherwise than ours: of the numbers around, that one is right with which the sums
+    for many different rows are the library's.
     """
-    odds = float(np.float32(1.0) / base - np.float32(1.0))
-    middle = np.float32(-math.log(odds))
-    row = np.full((1, len(columns)), np.nan)
+    middle = np.float32(-math.log(float(np.float32(1.0) / base - np.float32(1.0))))
+    rows = _rows(trees, len(columns))
     said = booster.inplace_predict(
-        row, missing=math.nan, predict_type="margin", validate_features=False
+        rows, missing=math.nan, predict_type="margin", validate_features=False
     ).astype(np.float64)
     near = [np.nextafter(middle, np.float32(way)) for way in (-np.inf, np.inf)]
     for margin in (middle, *near):
-        if TreeEnsemble.build(XGBOOST, columns, trees, float(margin)).predict(row)[0] == said[0]:
+        if np.array_equal(TreeEnsemble.build(XGBOOST, columns, trees, float(margin)).predict(rows), said):
             return TreeEnsemble.build(XGBOOST, columns, trees, float(margin), steepness=1.0)
     raise _refused(f"base score {base}")
+
+
+def _rows(trees: list[Tree], k: int) -> NDArray[np.float64]:
+    """Rows (n, k) that fall into leaves of all sorts: each column at a threshold of some tree, or NaN."""
+    random = np.random.default_rng(0)
+    column = np.concatenate([tree.column[tree.left >= 0] for tree in trees]) if trees else np.zeros(0)
+    value = np.concatenate([tree.value[tree.left >= 0] for tree in trees]) if trees else np.zeros(0)
+    rows = np.full((_ROWS, k), np.nan)
+    for j in range(k):
+        asked = value[column == j]
+        if len(asked):
+            rows[:, j] = random.choice(asked, _ROWS)
+    rows[random.random(rows.shape) < 0.05] = np.nan
+    return rows
 
 
 def _tree(tree: dict[str, Any]) -> Tree:
