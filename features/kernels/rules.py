@@ -155,3 +155,34 @@ def forecast_size(p: Any, s: Any, session: Any, close: Any, expected: Any, out: 
             if target == 0.0 or abs(target - s[TARGET]) >= step:
                 s[TARGET] = target
         out[i] = s[TARGET]
+
+
+@njit(cache=True)
+def means(n: int, s: Any, session: Any, close: Any, out: Any) -> None:
+    """Mean of the last n closes, as `crossover` has it, for rules that share it; NaN until there are n.
+
+    State (4 + n): age, session, block sum, last mean, buffer.
+    """
+    buffer, share = s[4:], 1.0 / n
+    age, now, block, mean = int(s[0]), s[1], s[2], s[3]
+    r = age % n
+    for i in range(out.size):
+        if session[i] != now:
+            now, block, mean = session[i], 0.0, math.nan
+            age = r = 0
+        x = close[i]
+        if 0.0 < x < math.inf:
+            total, block = slide_sum(buffer, n, r, x, block)
+            age += 1
+            r = r + 1 if r < n - 1 else 0
+            mean = total * share if age >= n else math.nan
+        out[i] = mean
+    s[0], s[1], s[2], s[3] = age, now, block, mean
+
+
+@njit(cache=True)
+def sides(fast: Any, slow: Any, band_bps: float, out: Any) -> None:
+    """The targets of `crossover` from means that `means` has made."""
+    band = band_bps * 1e-4
+    for i in range(out.size):
+        out[i] = _side(fast[i] - slow[i], band * slow[i])

@@ -52,11 +52,11 @@ N_CURVE = 4
     RING,  # place of the oldest target that waits
     RUINED,
     T_START,
-    T_BARS,
+    T_FIRST,  # what EXPOSED was when the open round trip began
     FILLS,
     TRIPS,
     WINS,
-    EXPOSED,
+    EXPOSED,  # bars that a position was held at the end of
     UNFILLABLE,  # bars in which an order waited because there was no price
 ) = range(13)
 N_INTS = 13
@@ -100,7 +100,7 @@ def _close_trip(f: Any, k: Any, time: int, trips: Any, n: int) -> int:
     pnl = f[T_MONEY]
     trip = trips[n]
     trip["entry_ns"], trip["exit_ns"] = k[T_START], time
-    trip["side"], trip["bars"] = int(f[T_SIDE]), k[T_BARS]
+    trip["side"], trip["bars"] = int(f[T_SIDE]), k[EXPOSED] - k[T_FIRST]
     trip["size"] = f[T_SIZE]
     trip["entry_price"], trip["exit_price"] = f[T_IN_VALUE] / f[T_IN], f[T_OUT_VALUE] / f[T_OUT]
     trip["pnl"], trip["costs"] = pnl, f[T_COSTS]
@@ -163,7 +163,7 @@ def _fill(
             for place in range(T_MONEY, T_OUT_VALUE + 1):
                 f[place] = 0.0
             f[T_SIDE] = side
-            k[T_START], k[T_BARS] = time, 0
+            k[T_START], k[T_FIRST] = time, k[EXPOSED]
         enters = amount - leaves
         f[T_MONEY] -= side * enters * price + fee * (1.0 - share)
         f[T_COSTS] += costs * (1.0 - share)
@@ -205,110 +205,118 @@ def _sized(
     return units + gap / slope if slope > 0.0 else units
 
 
+@njit(inline="always")
+def _store(f: Any, k: Any, money: Any, counts: Any) -> None:
+    """Bring the state up to what the loop keeps at hand."""
+    f[CASH], f[HELD_UNITS], f[MARK], f[MARK_HALF] = money
+    k[BARS], k[EXPOSED] = counts
+
+
+@njit(inline="always")
+def _flatten(
+    f: Any, k: Any, fee: float, slip: float, time: int, fills: Any, n_fills: int, trips: Any, n: int
+) -> int:
+    """Close the position at the price that it was last valued at; returns the next row of `trips`."""
+    row: int = _fill(f, k, 0.0, f[MARK], f[MARK_HALF], fee, slip, time, fills, n_fills, trips, n)
+    return row
+
+
 @njit(cache=True)
 def trade(
-    fee: float,
-    half_spread: float,
-    slip: float,
-    use_book: bool,
-    latency: int,
-    by_capital: bool,
-    size: float,
-    most: float,
-    allow_short: bool,
-    flat_at_end: bool,
-    f: Any,
-    k: Any,
-    start: Any,
-    end: Any,
-    session: Any,
-    opens: Any,
-    closes: Any,
-    bids: Any,
-    asks: Any,
-    filled: Any,
-    targets: Any,
-    at: int,
-    curve: Any,
-    fills: Any,
-    trips: Any,
+    rules: Any, f: Any, k: Any, bars: Any, targets: Any, at: int, curve: Any, fills: Any, trips: Any
 ) -> tuple[int, int, int]:
     """Trade bars from `at` on, until all are done or a table is full.
 
-    Returns (next bar, fills written, round trips written). `curve` is (4, m), or (4, 0) for none.
+    `rules` and `bars` are tuples as `features.trading.account` makes them; `curve` is (4, m), or (4, 0) for
+    none. Returns (next bar, fills written, round trips written).
     """
+    fee, half_spread, slip, use_book, latency, by_capital, size, most, allow_short, flat_at_end = rules
+    start, end, session, opens, closes, bids, asks, filled = bars
     n, n_fills, n_trips = end.size, 0, 0
     room = min(fills.size, trips.size) - MOST_A_BAR
     keep = curve.shape[1] > 0
-    for i in range(at, n):
-        if n_fills > room or n_trips > room:
-            return i, n_fills, n_trips
-        if k[STARTED] == 1 and session[i] != k[SESSION] and flat_at_end:
-            if f[HELD_UNITS] != 0.0:
-                n_trips = _fill(
-                    f, k, 0.0, f[MARK], f[MARK_HALF], fee, slip, k[LAST_END], fills, n_fills, trips, n_trips
-                )
+    low = -1.0 if allow_short else 0.0
+    # What every bar reads is kept at hand, and in the state only around the rare fills.
+    cash, units, mark, mark_half = f[CASH], f[HELD_UNITS], f[MARK], f[MARK_HALF]
+    wanted, held, peak, deepest = f[WANTED], f[HELD], f[PEAK], f[DEEPEST]
+    began, now, ring, ruined = k[STARTED] == 1, k[SESSION], k[RING], k[RUINED] == 1
+    count, exposed = k[BARS], k[EXPOSED]
+    i = at
+    while i < n and n_fills <= room and n_trips <= room:
+        if flat_at_end and began and session[i] != now:
+            if units != 0.0:
+                _store(f, k, (cash, units, mark, mark_half), (count, exposed))
+                last_end = end[i - 1] if i > at else k[LAST_END]
+                n_trips = _flatten(f, k, fee, slip, last_end, fills, n_fills, trips, n_trips)
                 n_fills += 1
-            f[WANTED] = f[HELD] = 0.0
-            for place in range(WAITING, WAITING + latency):
-                f[place] = 0.0
-        k[STARTED], k[SESSION], k[LAST_END] = 1, session[i], end[i]
+                cash, units = f[CASH], f[HELD_UNITS]
+            wanted = held = 0.0
+            f[WAITING : WAITING + latency] = 0.0
+        began, now = True, session[i]
 
         # Which target is due: the one of `latency` bars ago.
         target = targets[i]
         if not math.isnan(target):
-            low = -1.0 if allow_short else 0.0
-            f[WANTED] = min(max(target, low), 1.0)
-        due = f[WANTED]
+            wanted = min(max(target, low), 1.0)
+        due = wanted
         if latency > 0:
-            place = WAITING + k[RING]
-            due, f[place] = f[place], due
-            k[RING] = k[RING] + 1 if k[RING] < latency - 1 else 0
+            due, f[WAITING + ring] = f[WAITING + ring], wanted
+            ring = ring + 1 if ring < latency - 1 else 0
 
         # The order, if there is one and a price to fill it at.
-        bid, ask = bids[i], asks[i]
-        booked = use_book and bid > 0.0 and bid <= ask and ask < math.inf
-        if due != f[HELD] and k[RUINED] == 0:
-            value, time = closes[i], end[i]
-            if booked:
-                value, half = 0.5 * (bid + ask), 0.5 * (ask - bid)
-            else:
+        bid, ask, close = bids[i], asks[i], closes[i]
+        booked = use_book and 0.0 < bid <= ask < math.inf
+        middle = wide = 0.0
+        if booked:
+            middle, wide = 0.5 * (bid + ask), 0.5 * (ask - bid)
+        if due != held and not ruined:
+            value, half, time = middle, wide, end[i]
+            if not booked:
                 if latency > 0:
                     value, time = opens[i], start[i]
+                else:
+                    value = close
                 half = half_spread * value
             if booked or (_is_price(value) and filled[i] == 0.0):
+                _store(f, k, (cash, units, mark, mark_half), (count, exposed))
                 after = _sized(f, due, value, half, fee, slip, by_capital, size, most)
-                if after != f[HELD_UNITS]:
+                if after != units:
                     n_trips = _fill(f, k, after, value, half, fee, slip, time, fills, n_fills, trips, n_trips)
                     n_fills += 1
-                f[HELD] = due
+                    cash, units = f[CASH], f[HELD_UNITS]
+                held = due
             else:
                 k[UNFILLABLE] += 1
 
         # What it is all worth at the end of the bar.
         if booked:
-            f[MARK], f[MARK_HALF] = 0.5 * (bid + ask), 0.5 * (ask - bid)
-        elif _is_price(closes[i]):
-            f[MARK], f[MARK_HALF] = closes[i], half_spread * closes[i]
-        equity = f[CASH]
-        if f[HELD_UNITS] != 0.0:
-            equity += f[HELD_UNITS] * f[MARK]
+            mark, mark_half = middle, wide
+        elif _is_price(close):
+            mark, mark_half = close, half_spread * close
+        equity = cash
+        if units != 0.0:
+            equity += units * mark
             if equity <= 0.0:
-                k[RUINED] = 1
-                n_trips = _fill(
-                    f, k, 0.0, f[MARK], f[MARK_HALF], fee, slip, end[i], fills, n_fills, trips, n_trips
-                )
+                ruined = True
+                _store(f, k, (cash, units, mark, mark_half), (count, exposed))
+                n_trips = _flatten(f, k, fee, slip, end[i], fills, n_fills, trips, n_trips)
                 n_fills += 1
-                equity = f[CASH]
+                cash, units = f[CASH], f[HELD_UNITS]
+                equity = cash
             else:
-                k[T_BARS] += 1
-                k[EXPOSED] += 1
-        if equity > f[PEAK]:
-            f[PEAK] = equity
-        elif f[PEAK] - equity > f[DEEPEST] * f[PEAK]:
-            f[DEEPEST] = (f[PEAK] - equity) / f[PEAK]
+                exposed += 1
+        if equity > peak:
+            peak = equity
+        elif peak - equity > deepest * peak:
+            deepest = (peak - equity) / peak
         if keep:
-            curve[PRICE, i], curve[POSITION, i] = f[MARK], f[HELD_UNITS]
-            curve[MONEY, i], curve[EQUITY, i] = f[CASH], equity
-        k[BARS] += 1
-    return n, n_fills, n_trips
+            curve[PRICE, i], curve[POSITION, i] = mark, units
+            curve[MONEY, i], curve[EQUITY, i] = cash, equity
+        count += 1
+        i += 1
+    _store(f, k, (cash, units, mark, mark_half), (count, exposed))
+    f[WANTED], f[HELD], f[PEAK], f[DEEPEST] = wanted, held, peak, deepest
+    k[STARTED], k[SESSION], k[RING], k[RUINED] = int(began), now, ring, int(ruined)
+    if i > at:
+        k[LAST_END] = end[i - 1]
+    return i, n_fills, n_trips

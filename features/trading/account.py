@@ -111,7 +111,7 @@ class Account:
         self._floats[kernel.CASH] = self._floats[kernel.PEAK] = spec.capital
         self._floats[kernel.MARK] = self._floats[kernel.MARK_HALF] = math.nan
         self._ints = np.zeros(kernel.N_INTS, np.int64)
-        self._rules = kernel_rules(spec)
+        self._rules = _kernel_rules(spec)
         self._fills, self._trips = np.empty(_ROOM, FILL), np.empty(_ROOM, TRIP)
 
     def update(self, bars: Bars, targets: ArrayLike, curve: bool = True) -> Step:
@@ -124,19 +124,11 @@ class Account:
         if wanted.shape != (len(bars),):
             raise DataError(f"targets have shape {wanted.shape}, not ({len(bars)},)", "trading")
         made = np.empty((kernel.N_CURVE, len(bars) if curve else 0))
-        inputs = kernel_inputs(bars)
+        inputs = _kernel_inputs(bars)
         fills, trips, at = [], [], 0
         while at < len(bars):
             at, n_fills, n_trips = kernel.trade(
-                *self._rules,
-                self._floats,
-                self._ints,
-                *inputs,
-                wanted,
-                at,
-                made,
-                self._fills,
-                self._trips,
+                self._rules, self._floats, self._ints, inputs, wanted, at, made, self._fills, self._trips
             )
             fills.append(self._fills[:n_fills].copy())
             trips.append(self._trips[:n_trips].copy())
@@ -145,9 +137,34 @@ class Account:
         )
 
     @property
+    def equity(self) -> float:
+        """Cash plus the value of the position at the end of the newest bar."""
+        units = float(self._floats[kernel.HELD_UNITS])
+        cash = float(self._floats[kernel.CASH])
+        return cash + units * float(self._floats[kernel.MARK]) if units else cash
+
+    @property
     def totals(self) -> Totals:
         """All sums up to the newest bar."""
-        return read_totals(self._floats, self._ints)
+        f, k = self._floats, self._ints
+        return Totals(
+            bars=int(k[kernel.BARS]),
+            equity=self.equity,
+            position=float(f[kernel.HELD_UNITS]),
+            fills=int(k[kernel.FILLS]),
+            trips=int(k[kernel.TRIPS]),
+            wins=int(k[kernel.WINS]),
+            gains=float(f[kernel.GAINS]),
+            losses=float(f[kernel.LOSSES]),
+            fees=float(f[kernel.FEES]),
+            spread=float(f[kernel.SPREAD]),
+            slippage=float(f[kernel.SLIPPAGE]),
+            traded=float(f[kernel.TRADED]),
+            max_drawdown=float(f[kernel.DEEPEST]),
+            bars_exposed=int(k[kernel.EXPOSED]),
+            bars_unfillable=int(k[kernel.UNFILLABLE]),
+            ruined=bool(k[kernel.RUINED]),
+        )
 
     def snapshot(self) -> bytes:
         """The whole state, to be restored by an account of the same spec."""
@@ -170,7 +187,7 @@ class Account:
         return state.digest(self._floats.tobytes(), self._ints.tobytes())
 
 
-def kernel_rules(spec: TradingSpec) -> tuple[float, float, float, bool, int, bool, float, float, bool, bool]:
+def _kernel_rules(spec: TradingSpec) -> tuple[float, float, float, bool, int, bool, float, float, bool, bool]:
     """The settings in the kernel's order, costs as shares."""
     return (
         spec.fee_bps * 1e-4,
@@ -186,35 +203,11 @@ def kernel_rules(spec: TradingSpec) -> tuple[float, float, float, bool, int, boo
     )
 
 
-def kernel_inputs(bars: Bars) -> tuple[NDArray[np.int64] | NDArray[np.float64], ...]:
+def _kernel_inputs(bars: Bars) -> tuple[NDArray[np.int64] | NDArray[np.float64], ...]:
     """The bar columns in the kernel's order, each in one piece."""
     times = (bars.start_ns, bars.end_ns, bars.session)
     columns = (bars.column(name) for name in _USED)
     return tuple(np.ascontiguousarray(array) for array in (*times, *columns))
-
-
-def read_totals(floats: NDArray[np.float64], ints: NDArray[np.int64]) -> Totals:
-    """The totals in a kernel's state."""
-    f, k = floats, ints
-    units = float(f[kernel.HELD_UNITS])
-    return Totals(
-        bars=int(k[kernel.BARS]),
-        equity=float(f[kernel.CASH]) + (units * float(f[kernel.MARK]) if units else 0.0),
-        position=units,
-        fills=int(k[kernel.FILLS]),
-        trips=int(k[kernel.TRIPS]),
-        wins=int(k[kernel.WINS]),
-        gains=float(f[kernel.GAINS]),
-        losses=float(f[kernel.LOSSES]),
-        fees=float(f[kernel.FEES]),
-        spread=float(f[kernel.SPREAD]),
-        slippage=float(f[kernel.SLIPPAGE]),
-        traded=float(f[kernel.TRADED]),
-        max_drawdown=float(f[kernel.DEEPEST]),
-        bars_exposed=int(k[kernel.EXPOSED]),
-        bars_unfillable=int(k[kernel.UNFILLABLE]),
-        ruined=bool(k[kernel.RUINED]),
-    )
 
 
 def _joined(parts: list[NDArray[np.void]], kind: np.dtype[np.void]) -> NDArray[np.void]:
