@@ -34,6 +34,7 @@ from jobs.backtesting.summary import summarise
 from jobs.code_version import code_version
 from jobs.command_line import say
 from jobs.history.arguments import add_history, history_of
+from jobs.politeness import be_polite
 
 Pair = tuple[str, str]
 _FILE_WIDTH = 140
@@ -120,6 +121,7 @@ def _job(arguments: argparse.Namespace) -> tuple[BacktestJob, list[Pair], dict[s
 def _symbols(job: BacktestJob, pairs: list[Pair], arguments: argparse.Namespace) -> Iterator[SymbolResult]:
     """The symbols' results as they are finished; on Ray where there are several and nobody objects."""
     if arguments.local or len(pairs) == 1:
+        be_polite()
         for venue, symbol in pairs:
             yield job.run(venue, symbol, say)
         return

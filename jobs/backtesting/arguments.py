@@ -70,16 +70,8 @@ def add_trading(to: argparse.ArgumentParser) -> None:
 
 
 def settings_of(arguments: argparse.Namespace, history: History) -> BacktestSettings:
-    """The settings that the user asked for. Raises ConfigError.
-
-    A recorded stream goes through an engine with the settings of the one that it was recorded from, but for
-    what the user gives.
-    """
-    configured = config.load(arguments.config) if arguments.config is not None else None
-    engine = engine_of(arguments, history.spec, configured)
-    if history.spec.source == STREAM and (recorded := recorded_engine(history)) is not None:
-        given = _given(arguments)
-        engine = replace(recorded, symbol=ANY, **{name: getattr(engine, name) for name in given})
+    """The settings that the user asked for. Raises ConfigError."""
+    engine = engine_for(arguments, history)
     retrain = RetrainSpec.parse(arguments.retrain) if arguments.retrain else None
     if retrain is not None:
         train_spec(retrain, engine.coverage)
@@ -90,6 +82,20 @@ def settings_of(arguments: argparse.Namespace, history: History) -> BacktestSett
         TradingSpec.parse(arguments.trading),
         retrain,
     )
+
+
+def engine_for(arguments: argparse.Namespace, history: History) -> EngineSpec:
+    """The engine that the user asked for, for any symbol of a history. Raises ConfigError.
+
+    A recorded stream goes through an engine with the settings of the one that it was recorded from, but for
+    what the user gives.
+    """
+    configured = config.load(arguments.config) if arguments.config is not None else None
+    engine = engine_of(arguments, history.spec, configured)
+    if history.spec.source == STREAM and (recorded := recorded_engine(history)) is not None:
+        given = _given(arguments)
+        engine = replace(recorded, symbol=ANY, **{name: getattr(engine, name) for name in given})
+    return engine
 
 
 def engine_of(arguments: argparse.Namespace, history: HistorySpec, configured: Config | None) -> EngineSpec:

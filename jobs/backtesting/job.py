@@ -69,16 +69,19 @@ class LakeSource:
         return self.history.ticks(self.venue, self.symbol)
 
 
-def data_digests(history: History, pairs: list[tuple[str, str]]) -> dict[str, str]:
+def data_digests(
+    history: History, pairs: list[tuple[str, str]], tables: tuple[str, ...] | None = None
+) -> dict[str, str]:
     """The identity of each symbol's data by "venue symbol": a hash of the names of its files.
 
-    A file's name holds the digest of its bytes, so that equal names are equal data. Nothing is read.
+    `tables` are those of the history unless others are given. A file's name holds the digest of its bytes, so
+    that equal names are equal data. Nothing is read.
     """
     spec = history.spec
     found = {}
     for venue, symbol in pairs:
         names = []
-        for table in spec.tables:
+        for table in tables or spec.tables:
             first, last = (
                 None if ns is None else layout.period_date(table, ns)
                 for ns in (spec.start_ns, None if spec.end_ns is None else spec.end_ns - 1)

@@ -14,6 +14,7 @@ from typing import Any
 from jobs.backtesting.job import BacktestJob
 from jobs.backtesting.result import SymbolResult, symbol_of
 from jobs.command_line import say
+from jobs.politeness import be_polite
 
 
 def run(job: BacktestJob, pairs: list[tuple[str, str]], workers: int | None) -> Iterator[SymbolResult]:
@@ -40,5 +41,6 @@ class Chain:
         self._job = job
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        be_polite()
         result = self._job.run(str(row["venue"]), str(row["symbol"]), say)
         return {"result": json.dumps(asdict(result))}
