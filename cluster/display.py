@@ -86,7 +86,17 @@ def print_status(report: dict[str, Any]) -> None:
     table = Table()
     for name in ("symbol", "state"):
         table.add_column(name)
-    for name in ("trades", "bars", "doubled", "gaps filled", "missing", "restarts", "p99", "waiting"):
+    for name in (
+        "trades",
+        "bars",
+        "doubled",
+        "gaps filled",
+        "missing",
+        "restarts",
+        "models",
+        "p99",
+        "waiting",
+    ):
         table.add_column(name, justify="right")
     for symbol, one in report["symbols"].items():
         events, continuity = one.get("events", {}), one.get("continuity", {})
@@ -100,13 +110,23 @@ def print_status(report: dict[str, Any]) -> None:
             f"{continuity.get('gaps_filled', 0):,}",
             f"{continuity.get('missing', 0):,}",
             f"{one.get('replaced', 0):,}",
+            _models(one.get("models", {}).get("slots", {})),
             "-" if p99 is None else f"{p99:.1f} ms",
             f"{one.get('storage', {}).get('log_bytes', 0) / 2**20:.1f} MiB",
         )
     console.print(table)
-    console.print("p99: tick to forecast. waiting: in the tick log, not yet in the lake.")
+    console.print("models: champion / challengers. p99: tick to forecast. waiting: not yet in the lake.")
+    for symbol, one in report["symbols"].items():
+        for slot, problem in one.get("models", {}).get("problems", {}).items():
+            console.print(f"{symbol} {slot}: {problem}")
+    for symbol, problem in report.get("registry", {}).get("problems", {}).items():
+        console.print(f"registry{symbol and f', {symbol}'}: {problem}")
     for node, one in report.get("nodes", {}).items():
         _print_node(console, node, one)
+
+
+def _models(slots: dict[str, int]) -> str:
+    return " / ".join(str(version or "-") for version in slots.values()) if any(slots.values()) else "-"
 
 
 def _print_node(console: Console, node: str, one: dict[str, Any]) -> None:

@@ -91,6 +91,15 @@ def _quantiles(said: Said, now_ns: int) -> Mapping[str, float | None]:
     return {share: None if ms is None else ms / 1e3 for share, ms in found.items()}
 
 
+def _versions(said: Said, now_ns: int) -> Mapping[str, float | None]:
+    return dict(_found(said, "models", "slots") or {}) if said.get("opened") else {}
+
+
+def _misplaced(said: Said, now_ns: int) -> Mapping[str, float | None]:
+    problems = _found(said, "models", "problems")
+    return {"": None if problems is None else float(len(problems))}
+
+
 def _agent_up(said: Said, now_ns: int) -> Mapping[str, float | None]:
     return {"": float("waiting" in said)}
 
@@ -193,6 +202,17 @@ SYMBOL_SERIES = (
         "since the actor's start stayed below, at most 9 % too high.",
         _quantiles,
         "quantile",
+    ),
+    Series(
+        "tickcast_model_version",
+        "Version of the trained model in a slot; 0 while it is empty.",
+        _versions,
+        "slot",
+    ),
+    Series(
+        "tickcast_model_problems",
+        "Slots that don't hold the model that they should, as it is refused or not there yet.",
+        _misplaced,
     ),
     _at(
         "tickcast_tick_to_forecast_measured_total",

@@ -127,7 +127,7 @@ class Forecast(Answer):
     coverage: float = Field(description="Share of outcomes meant to lie in [lower, upper], 0 to 1.")
     p_up: float | None = Field(description="Probability of a price above `price` at due_ns, 0 to 1.")
     model: str = Field(description="Model that made the forecast.")
-    version: int = Field(description="Version of the model.")
+    version: int = Field(description="Version of the trained model that is champion; 0 while there is none.")
     watermark_ns: int = Field(description="Event time of the newest event that it knows, ns since 1970 UTC.")
     watermark_trade_id: int | None = Field(description="Newest trade that it knows; null if without ids.")
     warm: bool = Field(description="Whether every window of every feature was full.")
@@ -239,19 +239,38 @@ class Measures(Answer):
 class ModelScore(Answer):
     """How one model did at one horizon. All measures: docs/scores.md."""
 
-    model: str
+    model: str = Field(
+        description="A learner, the mixture that is the forecast, or the slot of a trained model."
+    )
     horizon: str
+    version: int = Field(0, description="Version of the trained model in a slot; 0 for all others.")
     count: int = Field(description="Forecasts that have been scored.")
     voided: int = Field(description="Forecasts that got no answer: a gap or the end of a session.")
     lifetime: Measures
     recent: Measures
 
 
+class DuelScore(ModelScore):
+    """A challenger against the champion on the questions that both were asked.
+
+    The champion is the yardstick, where it is the naive forecast elsewhere: `r2` is the share of its squared
+    error that the challenger saves.
+    """
+
+    champion: int = Field(description="Version of the champion; 0: there is none, naive is the yardstick.")
+
+
 class ScoresAnswer(Answer):
     """The scores of all models of a symbol against the naive forecast, no change."""
 
     symbol: str
+    slots: dict[str, int] = Field(
+        default_factory=dict, description="Version of the trained model in each slot; 0 for an empty one."
+    )
     scores: list[ModelScore]
+    duels: list[DuelScore] = Field(
+        default_factory=list, description="Challengers in shadow against the champion."
+    )
     weights: dict[str, dict[str, float]] = Field(
         description="By horizon and model: its weight in the forecast."
     )
@@ -259,10 +278,12 @@ class ScoresAnswer(Answer):
         json_schema_extra={
             "example": {
                 "symbol": "BTCUSDT",
+                "slots": {"champion": 3, "challenger1": 0},
                 "scores": [
                     {
                         "model": "experts",
                         "horizon": "60s",
+                        "version": 0,
                         "horizon_bars": 60,
                         "count": 8421,
                         "invalid": 0,
@@ -272,6 +293,7 @@ class ScoresAnswer(Answer):
                         "recent": _MEASURES_EXAMPLE | {"weight": 1442.0, "sample": 2884.0, "r2": 0.0031},
                     }
                 ],
+                "duels": [],
                 "weights": {"60s": {"naive": 0.61, "ridge": 0.39}},
             }
         }

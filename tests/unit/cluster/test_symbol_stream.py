@@ -25,10 +25,14 @@ from cluster.feed import Feed
 from cluster.feed_policy import FeedPolicy
 from cluster.gap_policy import GapPolicy
 from cluster.storage import segments
+from cluster.storage.frames import TickFrame
 from cluster.storage.log_policy import LogPolicy
+from cluster.storage.segments import Recovery
 from cluster.symbol_stream import StreamSettings, SymbolStream
 from features.engine import EngineSpec, SymbolEngine
-from features.ticks import Ticks
+from features.errors import ModelMissing
+from features.ticks import Kind, Ticks
+from tests.unit.features.slot_models import Shelf, leaning
 
 SPEC = EngineSpec("AAA", horizons=("5s",), models=("naive", "ridge:100"), first_forecast_bars=3)
 OPTIONS = {"quotes": False, "microseconds": True, "verbatim_symbols": True}
@@ -70,9 +74,9 @@ async def nothing(folder: Path, epoch: int) -> None:
 class Running:
     """A stream and its feed, until killed or closed."""
 
-    def __init__(self, made: StreamSettings, url: str) -> None:
+    def __init__(self, made: StreamSettings, url: str, shelf: Shelf | None = None) -> None:
         venue = venues.get("binance", **OPTIONS)
-        self.stream = SymbolStream(made, venue, time.time_ns, lambda step, received_ns: None)
+        self.stream = SymbolStream(made, venue, time.time_ns, lambda step, received_ns: None, shelf)
         self.feed = Feed(venue, ["AAA"], FeedPolicy(), url, time.time_ns, random.Random(1))
         self.tasks: list[asyncio.Task[Any]] = []
 
@@ -150,6 +154,47 @@ async def test_whatever_is_killed_when_the_state_ends_as_if_it_had_not_been(
         assert report["continuity"]["gaps_filled"] >= 1
         assert report["storage"]["epoch"] == 9
         await last.close()
+
+
+async def test_swaps_lose_no_tick_and_outlive_kills(tape: Path, tmp_path: Path) -> None:
+    shelf = Shelf(v1=leaning(SPEC, 0.2, feature="last_side"), v2=leaning(SPEC, 0.1, feature="last_side"))
+    made = []
+    async with exchange(tape, speed=30.0) as venue:
+        for epoch, (slot, version) in enumerate([(1, 1), (0, 2), (0, 1)], start=1):
+            there = settings(tmp_path, venue.rest_url, epoch=epoch)
+            one = await Running(there, venue.websocket_url, shelf).start()
+            await one.until(lambda: one.seen > 500 * epoch)  # noqa: B023
+            assert one.stream.swap(slot, version)
+            assert one.stream.swap(slot, version)  # it is there: nothing more is logged
+            made.append(one.stream.engine.models.versions)
+            with pytest.raises(ModelMissing):
+                one.stream.swap(0, 3)
+            await one.kill()
+        last = await Running(settings(tmp_path, venue.rest_url, epoch=9), venue.websocket_url, shelf).start()
+        await asyncio.wait_for(venue.finished(), LIMIT_S)
+        await last.until(lambda: last.seen == len(published(venue)))
+        engine = last.stream.engine
+        await last.close()
+    assert made == [
+        {"champion": 0, "challenger1": 1},
+        {"champion": 2, "challenger1": 1},
+        {"champion": 1, "challenger1": 0},  # promoted out of its slot
+    ]
+    assert engine.models.versions == made[-1]
+    logged = logged_ticks(last.stream.folder)
+    assert (logged.kind == Kind.SWAP).sum() == 3
+    trades = logged.trade_id[logged.kind == Kind.TRADE].tolist()
+    assert trades == sorted(set(trades))
+    assert len(trades) == len(published(venue))
+    batch = SymbolEngine(SPEC, shelf)
+    batch.update(logged)
+    assert engine.digest() == batch.digest()
+
+
+def logged_ticks(folder: Path) -> Ticks:
+    """All that the log has taken in, in order."""
+    found = Recovery(segments=segments.segment_files(folder, "log", "kept", "open"))
+    return Ticks.concat([one.ticks for one in segments.replay(found, 0) if isinstance(one, TickFrame)])
 
 
 async def test_every_message_fault_is_made_good(tape: Path, tmp_path: Path) -> None:

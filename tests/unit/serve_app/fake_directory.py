@@ -55,7 +55,9 @@ class FakeDirectory:
         }
         self.answers[symbol, "scores"] = {
             "symbol": symbol,
-            "scores": [score("experts", horizon) for horizon in horizons],
+            "slots": {"champion": 3, "challenger1": 5},
+            "scores": [score("experts", horizon) for horizon in horizons] + [score("champion", "60s", 3)],
+            "duels": [score("challenger1", "60s", 5) | {"champion": 3}],
             "weights": {horizon: {"naive": 0.6, "ridge": 0.4} for horizon in horizons},
         }
         self.answers[symbol, "continuity"] = {"symbol": symbol, **stream_report(symbol)}
@@ -202,6 +204,12 @@ def actor_status(symbol: str) -> dict[str, Any]:
         "opened": True,
         "events": {"trades": 7, "bars": 4},
         "tick_to_forecast": latency.report(),
+        "models": {
+            "slots": {"champion": 3, "challenger1": 0},
+            "wanted": {"champion": 3, "challenger1": 5},
+            "pointer": 4,
+            "problems": {"challenger1": "model 5: its file is damaged"},
+        },
         **stream_report(symbol),
     }
 
@@ -219,7 +227,7 @@ def agent_status() -> dict[str, Any]:
     }
 
 
-def score(model: str, horizon: str) -> dict[str, Any]:
+def score(model: str, horizon: str, version: int = 0) -> dict[str, Any]:
     measures = {
         "weight": 8421.0,
         "r2": 0.0023,
@@ -231,6 +239,7 @@ def score(model: str, horizon: str) -> dict[str, Any]:
     return {
         "model": model,
         "horizon": horizon,
+        "version": version,
         "count": 8421,
         "voided": 12,
         "lifetime": measures,

@@ -84,6 +84,9 @@ async def test_a_live_symbol_has_every_sample(directory: FakeDirectory) -> None:
         "tickcast_checkpoint_age_seconds": 2,
         "tickcast_ticks_total": 7,
         "tickcast_bars_total": 4,
+        "tickcast_model_version champion": 3,
+        "tickcast_model_version challenger1": 0,
+        "tickcast_model_problems": 1,
         "tickcast_tick_to_forecast_measured_total": 1,
     }
     assert [key.split()[1] for key in quantiles] == ["0.5", "0.9", "0.99"]
@@ -160,13 +163,15 @@ async def test_an_odd_symbol_is_read_as_it_is_written(directory: FakeDirectory, 
     assert {one.labels["symbol"] for one in samples(text) if "symbol" in one.labels} == {symbol}
 
 
-async def test_labels_are_no_more_than_symbols_nodes_states_and_quantiles(directory: FakeDirectory) -> None:
+async def test_labels_are_no_more_than_symbols_nodes_states_quantiles_and_slots(
+    directory: FakeDirectory,
+) -> None:
     directory.said = {f"COIN{i}": actor_status(f"COIN{i}") for i in range(20)}
     found = samples(await metrics(directory).text())
-    assert {name for one in found for name in one.labels} == {"symbol", "node", "state", "quantile"}
+    assert {name for one in found for name in one.labels} == {"symbol", "node", "state", "quantile", "slot"}
     assert {one.labels["symbol"] for one in found if "symbol" in one.labels} == set(directory.said)
     by_symbol = [one for one in found if one.labels.get("symbol") == "COIN0"]
-    assert len(by_symbol) == 26
+    assert len(by_symbol) == 29
 
 
 async def test_every_metric_says_what_it_is_and_is_in_the_documentation(directory: FakeDirectory) -> None:
