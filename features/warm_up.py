@@ -11,6 +11,7 @@ from features import bulk, pipeline
 from features.engine import EngineSpec, SymbolEngine
 from features.models import trees
 from features.ticks import Ticks
+from features.trading import grid
 
 _SECOND_NS = 1_000_000_000
 _TICKS = 2_000
@@ -20,6 +21,7 @@ def warm_up() -> None:
     """Run a short stream through every kernel, with scores long enough to be read."""
     pipeline.warm_up()
     trees.warm_up()
+    grid.warm_up()
     at = np.arange(_TICKS, dtype=np.int64) * _SECOND_NS
     price = 100.0 + np.sin(np.arange(_TICKS) / 10.0)
     engine = SymbolEngine(EngineSpec("WARM", horizons=("1s",)))

@@ -120,7 +120,7 @@ class Account:
         Without `curve` only fills and round trips are returned; `totals` adds up the rest. Raises DataError
         for another number of targets, and takes in none.
         """
-        wanted = np.ascontiguousarray(targets, np.float64)
+        wanted = np.require(targets, np.float64, ["C", "W"])
         if wanted.shape != (len(bars),):
             raise DataError(f"targets have shape {wanted.shape}, not ({len(bars)},)", "trading")
         made = np.empty((kernel.N_CURVE, len(bars) if curve else 0))
@@ -204,10 +204,10 @@ def _kernel_rules(spec: TradingSpec) -> tuple[float, float, float, bool, int, bo
 
 
 def _kernel_inputs(bars: Bars) -> tuple[NDArray[np.int64] | NDArray[np.float64], ...]:
-    """The bar columns in the kernel's order, each in one piece."""
+    """The bar columns in the kernel's order, each in the one layout that it is compiled for."""
     times = (bars.start_ns, bars.end_ns, bars.session)
     columns = (bars.column(name) for name in _USED)
-    return tuple(np.ascontiguousarray(array) for array in (*times, *columns))
+    return tuple(np.require(array, None, ["C", "W"]) for array in (*times, *columns))
 
 
 def _joined(parts: list[NDArray[np.void]], kind: np.dtype[np.void]) -> NDArray[np.void]:

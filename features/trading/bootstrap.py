@@ -89,7 +89,7 @@ def interval(
     for an unknown name, DataError for other shapes.
     """
     spec = spec or BootstrapSpec()
-    series = np.ascontiguousarray(values, np.float64)
+    series = np.require(values, np.float64, ["C", "W"])
     if series.ndim not in (1, 2) or (series.ndim == 2 and not callable(statistic)):
         raise DataError(f"values have shape {series.shape}", "bootstrap", "a named statistic takes (n,)")
     finite = np.isfinite(series)

@@ -25,6 +25,7 @@ from features.bars import Bars
 from features.errors import DataError, SnapshotError, SpecError
 from features.kernels import rules as rule_kernel
 from features.trading.account import Account, Totals
+from features.trading.bootstrap import interval, resample_rows
 from features.trading.rules import Rule, RuleSpec
 from features.trading.spec import TradingSpec
 
@@ -50,13 +51,18 @@ class Grid:
 
         Raises DataError where it is missing or of another length, and takes in none.
         """
-        forecasts = None if expected is None else np.ascontiguousarray(expected, np.float64)
+        forecasts = None if expected is None else np.require(expected, np.float64, ["C", "W"])
         needy = next((rule.text for rule in self.rules if rule.needs_forecast), "")
         if needy and (forecasts is None or forecasts.shape != (len(bars),)):
             raise DataError(f"{needy} needs expected returns", "grid", "give one for each bar")
         for first in range(0, len(bars), _PIECE):
             piece = slice(first, first + _PIECE)
             self._trade(bars[piece], None if forecasts is None else forecasts[piece])
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """The accounts, in the order of the rules. To be read, not fed."""
+        return tuple(self._accounts)
 
     @property
     def totals(self) -> list[Totals]:
@@ -95,7 +101,10 @@ class Grid:
         return state.digest(*(part.encode() for part in parts), *(m.tobytes() for m in self._means.values()))
 
     def _trade(self, bars: Bars, expected: NDArray[np.float64] | None) -> None:
-        session, close = np.ascontiguousarray(bars.session), np.ascontiguousarray(bars.column("close"))
+        session, close = (
+            np.require(bars.session, None, ["C", "W"]),
+            np.require(bars.column("close"), None, ["C", "W"]),
+        )
         means = {}
         for n, kept in self._means.items():
             means[n] = np.empty(len(bars))
@@ -118,3 +127,16 @@ def _new_mean(n: int) -> NDArray[np.float64]:
     kept = np.zeros(4 + n)
     kept[1] = kept[3] = math.nan
     return kept
+
+
+def warm_up() -> None:
+    """Compile the kernels of rules, accounts and resamples, or read them from numba's cache."""
+    texts = ("long", "crossover:1,2", "ema_crossover:1,2", "momentum:1", "reversal:1,2")
+    rules = [RuleSpec.parse(text) for text in (*texts, "forecast:1", "forecast_size:1")]
+    ends = np.arange(1, 9, dtype=np.int64) * 1_000_000_000
+    bars = Bars.from_columns(ends - 1_000_000_000, ends, close=[1.0, 2.0, 1.5, 1.0, 3.0, 2.0, 2.5, 2.0])
+    for spec in (TradingSpec(), TradingSpec(sizing="units:1")):
+        Grid(rules, spec).update(bars, np.zeros(8))
+    Rule(rules[1]).update(bars)
+    interval(bars.column("close"))
+    resample_rows(8, 2.0, 0, 0)

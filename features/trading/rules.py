@@ -197,8 +197,8 @@ class Rule:
         `expected` (m,) are log returns forecast at the end of each bar, NaN where there is none, for rules
         that need them. Raises DataError, and takes in none, where they are missing or of another length.
         """
-        close = np.ascontiguousarray(bars.column("close"))
-        session = np.ascontiguousarray(bars.session)
+        close = np.require(bars.column("close"), None, ["C", "W"])
+        session = np.require(bars.session, None, ["C", "W"])
         forecasts = self._forecasts(close, expected)
         targets = np.empty(len(bars))
         self._run(self._args, self._state, session, close, forecasts, targets)
@@ -229,7 +229,7 @@ class Rule:
             return close
         if expected is None:
             raise DataError(f"{self.spec.text} needs expected returns", _WHERE, "give one for each bar")
-        forecasts = np.ascontiguousarray(expected, np.float64)
+        forecasts = np.require(expected, np.float64, ["C", "W"])
         if forecasts.shape != close.shape:
             raise DataError(
                 f"expected returns have shape {forecasts.shape}, not {close.shape}",

@@ -21,12 +21,23 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tests.bench import http_service, kernels, latency, memory, report, sampling, skill, tick_path
+from tests.bench import (
+    backtest,
+    http_service,
+    kernels,
+    latency,
+    memory,
+    report,
+    sampling,
+    skill,
+    tick_path,
+    trading,
+)
 from tests.bench.suite import Benchmark, Effort
 
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (kernels, tick_path, latency, http_service, memory, skill)
+    for module in (kernels, tick_path, latency, http_service, memory, skill, trading, backtest)
 }
 
 

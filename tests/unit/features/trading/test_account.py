@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from features.errors import DataError, SnapshotError
+from features.kernels import trading as kernel
 from features.trading.account import Account, Step
 from features.trading.spec import TradingSpec
 from tests.unit.features.trading.account_reference import (
@@ -216,6 +217,19 @@ def test_it_agrees_with_exact_fractions(spec: TradingSpec, seed: int) -> None:
     totals = account.totals
     assert totals.fees + totals.spread + totals.slippage == pytest.approx(float(exact.costs))
     assert totals.ruined == exact.ruined
+
+
+def test_views_and_read_only_arrays_need_no_other_kernel() -> None:
+    bars, targets = random_market(400, 13)
+    want = Account(FREE).update(bars[100:300], targets[100:300])
+    compiled = len(kernel.trade.signatures)
+    frozen = np.array(targets)
+    frozen.setflags(write=False)
+    bars.values.setflags(write=False)
+    found = Account(FREE).update(bars[100:300], frozen[100:300])
+    strided = Account(FREE).update(bars[100:300], np.repeat(frozen, 2)[::2][100:300])
+    assert found.curve.tobytes() == want.curve.tobytes() == strided.curve.tobytes()
+    assert len(kernel.trade.signatures) == compiled
 
 
 # What can't be used
