@@ -115,9 +115,9 @@ def test_a_symbol_that_keeps_failing_is_tried_ever_more_slowly_and_alone(replaye
     replayed.ask(names.SUPERVISOR, "remove", "BROKEN")
 
 
-def parity(folder: Path) -> tuple[int, dict[str, Any]]:
+def parity(folder: Path, *more: str) -> tuple[int, dict[str, Any]]:
     """What `jobs.parity` says of a lake, with its exit code."""
-    words = [sys.executable, "-m", "jobs.parity", "--lake", str(folder), "--json"]
+    words = [sys.executable, "-m", "jobs.parity", "--lake", str(folder), "--json", *more]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode in (0, 1), done.stderr
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
