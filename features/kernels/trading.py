@@ -293,6 +293,8 @@ def trade(
             mark, mark_half = middle, wide
         elif _is_price(close):
             mark, mark_half = close, half_spread * close
+        elif _is_price(opens[i]):
+            mark, mark_half = opens[i], half_spread * opens[i]
         equity = cash
         if units != 0.0:
             equity += units * mark

@@ -60,8 +60,8 @@ class ReferenceAccount:
                 self.order(i, due, Fraction(price), Fraction(price) * bps(spec.half_spread_bps))
         if booked:
             self.mark, self.mark_half = book(row)
-        elif 0 < row["close"] < math.inf:
-            self.mark = Fraction(row["close"])
+        elif prices := [row[name] for name in ("close", "open") if 0 < row[name] < math.inf]:
+            self.mark = Fraction(prices[0])
             self.mark_half = self.mark * bps(spec.half_spread_bps)
         equity = self.cash + (self.units * self.mark if self.units else 0)
         if self.units and equity <= 0:
@@ -149,7 +149,7 @@ def random_market(n: int, seed: int) -> tuple[Bars, np.ndarray]:
     crossed = random.random(n) < 0.05
     bid[crossed], ask[crossed] = ask[crossed] + 0.01, bid[crossed]
     void = random.random(n) < 0.05
-    opens[void] = np.nan
+    opens[void & (random.random(n) < 0.5)] = np.nan
     close[void] = random.choice([np.nan, 0.0, -1.0, np.inf])
     bars = minute_bars(
         close,

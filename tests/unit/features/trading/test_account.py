@@ -87,8 +87,13 @@ def test_an_order_waits_for_a_price() -> None:
     step = account.update(minute_bars([10.0, NAN, -1.0, NAN, 14.0], open=opens), [1.0, NAN, NAN, NAN, NAN])
     assert [(int(f["bar"]), float(f["price"])) for f in step.fills] == [(3, 13.0)]
     assert account.totals.bars_unfillable == 2
-    assert step.column("price").tolist() == [10, 10, 10, 10, 14]
-    assert step.column("equity").tolist() == [100_000, 100_000, 100_000, 99_997, 100_001]
+    assert step.column("price").tolist() == [10, 10, 10, 13, 14]
+    assert step.column("equity").tolist() == [100_000, 100_000, 100_000, 100_000, 100_001]
+
+
+def test_a_position_is_worth_the_open_where_nothing_later_is_known() -> None:
+    step = Account(FREE).update(minute_bars([NAN] * 4, open=[NAN, 10.0, NAN, 12.0]), [1.0, NAN, NAN, NAN])
+    assert step.column("equity").tolist() == [100_000, 100_000, 100_000, 100_002]
 
 
 def test_a_bar_without_events_has_no_price_to_fill_at_unless_there_is_a_book() -> None:
