@@ -32,12 +32,13 @@ from tests.bench import (
     skill,
     tick_path,
     trading,
+    training,
 )
 from tests.bench.suite import Benchmark, Effort
 
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (kernels, tick_path, latency, http_service, memory, skill, trading, backtest)
+    for module in (kernels, tick_path, latency, http_service, memory, skill, trading, backtest, training)
 }
 
 
