@@ -22,6 +22,8 @@ _CANDLE = ("open", "high", "low", "close", "volume", "trades", "buy_volume", "ad
 
 def copies_of_trades(rows: Columns) -> Mask:
     """Rows that say again what a row before them has said, id included; without an id none is a copy."""
+    if _ascending(rows["trade_id"]):
+        return np.zeros(len(rows["trade_id"]), np.bool_)
     frame = pd.DataFrame({name: rows[name] for name in _SAME_TRADE})
     again: Mask = frame.duplicated().to_numpy() & (rows["trade_id"] >= 0)
     return again
@@ -29,8 +31,16 @@ def copies_of_trades(rows: Columns) -> Mask:
 
 def ambiguous_ids(rows: Columns) -> Mask:
     """Rows whose id another row of the period has, too."""
+    if _ascending(rows["trade_id"]):
+        return np.zeros(len(rows["trade_id"]), np.bool_)
     found: Mask = pd.Series(rows["trade_id"]).duplicated(keep=False).to_numpy() & (rows["trade_id"] >= 0)
     return found
+
+
+def _ascending(ids: NDArray[np.int64]) -> bool:
+    """Whether ids go up, as they mostly do, or there are none: then none is there twice."""
+    ids = ids[ids >= 0]
+    return bool(np.all(ids[1:] > ids[:-1]))
 
 
 def superseded_candles(rows: Columns) -> tuple[Mask, Mask]:
@@ -56,13 +66,6 @@ def equal_candles(rows: Columns, others: Columns) -> Mask:
         one, other = rows[name], others[name]
         found &= (one == other) | ((one != one) & (other != other))
     return found
-
-
-def place_at_instant(at_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of rows sorted by time: how many rows of the same time stand before each."""
-    edges = np.flatnonzero(np.diff(at_ns, prepend=-1))
-    sizes = np.diff(np.append(edges, len(at_ns)))
-    return np.arange(len(at_ns)) - np.repeat(edges, sizes)
 
 
 def spikes(

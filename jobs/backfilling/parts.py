@@ -69,6 +69,10 @@ class PartTask:
     after: Part | None
 
 
+_Levels = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""The first and the last prices of a part, by column."""
+
+
 @dataclass(slots=True)
 class _Gathered:
     """The rows of a part by time, those of one instant in the order of files and rows; what was found."""
@@ -93,38 +97,49 @@ class _Taker:
     def take(self) -> SymbolFindings:
         total = SymbolFindings()
         task = self._task
-        previous = self._gathered(task.before)
+        before = self._levels(self._gathered(task.before))
         current = self._gathered(task.parts[0])
         for following_part in (*task.parts[1:], task.after):
             following = self._gathered(following_part)
             if current is not None:
-                self._take(current, previous, following)
+                self._take(current, before, self._levels(following))
                 total.add(current.found)
-            previous, current = current, following
+            before, current = self._levels(current), following
         return total
+
+    def _levels(self, part: _Gathered | None) -> _Levels:
+        """The prices at the edges of a part, by which those next to it are judged."""
+        rows = {} if part is None else part.rows
+        return {
+            name: (_known(rows[name])[: checks.NEIGHBOURS], _known(rows[name])[-checks.NEIGHBOURS :])
+            for name in _LEVELS[self._task.kind]
+            if name in rows
+        }
 
     def _gathered(self, part: Part | None) -> _Gathered | None:
         if part is None:
             return None
         found = SymbolFindings()
         files = [self._one_file(number, load(list(entries)), found) for number, entries in part.entries]
-        rows = {name: np.concatenate([one[name] for one in files]) for name in files[0]}
-        return _Gathered(part, _chosen(rows, np.argsort(rows["at_ns"], kind="stable")), found)
+        rows = files[0]
+        if len(files) > 1:
+            rows = {name: np.concatenate([one[name] for one in files]) for name in rows}
+        return _Gathered(part, _by_time(rows), found)
 
     def _one_file(self, number: int, rows: Columns, found: SymbolFindings) -> Columns:
         """The rows of one file by time, without what contradicts itself."""
         rows["file"] = np.full(len(rows["row"]), number)
-        rows = _chosen(rows, np.argsort(rows["at_ns"], kind="stable"))
+        rows = _by_time(rows)
         if self._task.kind == "candles":
             same, corrected = checks.superseded_candles(rows)
             self._refuse(found, "duplicate", rows, same)
             self._refuse(found, "corrected later", rows, corrected)
-            return _chosen(rows, ~(same | corrected))
+            return _without(rows, same | corrected)
         unnamed = np.ones(len(rows["row"]), np.bool_)
         if self._task.kind == "trades":
             copies = checks.copies_of_trades(rows)
             self._refuse(found, "duplicate", rows, copies)
-            rows = _chosen(rows, ~copies)
+            rows = _without(rows, copies)
             if checks.ambiguous_ids(rows).any():
                 lost = rows["trade_id"] >= 0
                 found.repair(
@@ -133,31 +148,32 @@ class _Taker:
                 rows["trade_id"] = np.full(len(lost), -1)
             unnamed = rows["trade_id"] < 0
         received = np.where(rows["received_ns"] > 0, rows["received_ns"], rows["at_ns"])
-        rows["received_ns"] = received + np.where(unnamed, _places(rows["at_ns"], received), 0)
+        if unnamed.any():
+            received += np.where(unnamed, _places(rows["at_ns"], received), 0)
+        rows["received_ns"] = received
         return rows
 
-    def _take(self, current: _Gathered, previous: _Gathered | None, following: _Gathered | None) -> None:
+    def _take(self, current: _Gathered, before: _Levels, after: _Levels) -> None:
         rows, found = current.rows, current.found
-        wild = self._spikes(rows, previous, following)
+        wild = self._spikes(rows, before, after)
         self._refuse(found, "impossible jump", rows, wild)
-        rows = _chosen(rows, ~wild)
+        rows = _without(rows, wild)
         stored = self._stored(current.part.period)
         new, replaces = self._new(rows, stored, found)
         if new.any():
             epoch = self._next_epoch(current.part.period) if replaces else 0
             task = self._task
-            self._lake.write(task.kind, task.venue, task.symbol, epoch, self._table(_chosen(rows, new)))
+            self._lake.write(task.kind, task.venue, task.symbol, epoch, self._table(_without(rows, ~new)))
         found.kept += int(np.count_nonzero(new))
 
-    def _spikes(self, rows: Columns, previous: _Gathered | None, following: _Gathered | None) -> Mask:
+    def _spikes(self, rows: Columns, before: _Levels, after: _Levels) -> Mask:
         found = np.zeros(len(rows["row"]), np.bool_)
-        none = np.zeros(0)
+        nothing = (np.zeros(0), np.zeros(0))
         for level in _LEVELS[self._task.kind]:
-            before = none if previous is None else _known(previous.rows[level])[-checks.NEIGHBOURS :]
-            after = none if following is None else _known(following.rows[level])[: checks.NEIGHBOURS]
+            last, first = before.get(level, nothing)[1], after.get(level, nothing)[0]
             measured = ("open", "high", "low", "close") if level == "close" else (level,)
             for name in measured:
-                found |= checks.spikes(rows[name], rows[level], before, after)
+                found |= checks.spikes(rows[name], rows[level], last, first)
         return found
 
     def _stored(self, period: str) -> Columns:
@@ -284,6 +300,19 @@ class _Taker:
 
 def _chosen(rows: Columns, which: Any) -> Columns:
     return {name: column[which] for name, column in rows.items()}
+
+
+def _without(rows: Columns, mask: Mask) -> Columns:
+    """The rows that are not of the mask; no copy where all stay."""
+    return _chosen(rows, ~mask) if mask.any() else rows
+
+
+def _by_time(rows: Columns) -> Columns:
+    """The rows by time, those of one instant in their order; no copy where they are."""
+    at_ns = rows["at_ns"]
+    if np.all(at_ns[1:] >= at_ns[:-1]):
+        return rows
+    return _chosen(rows, np.argsort(at_ns, kind="stable"))
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:

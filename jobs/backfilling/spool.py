@@ -80,7 +80,8 @@ def scan(path: Path, spec: BackfillSpec, folder: Path, progress: Callable[[float
         codes, columns = codes[order], {name: column[order] for name, column in columns.items()}
         _count_disorder(codes, names, columns, newest, path.name, report)
         entries += _write(folder / f"{number}.arrow", form.kind, form.interval_ns, codes, names, columns)
-        progress(part)
+        progress(min(part, 0.99))
+    progress(1.0)
     return Scan(path, form.kind, form.interval_ns, tuple(entries), report)
 
 
