@@ -1,7 +1,7 @@
 """Kernels of gradient boosted trees. Called by `features.models.trees.TreeEnsemble`.
 
 All trees lie in one array of nodes of 16 bytes: first the roots, then the children in pairs, so that the
-right one is at `left + 1`. What a node asks is in `test`: the column times 16, plus the flags below. `value`
+right one is at `left + 1`. What a node asks is in `test`: the column times 8, plus the flags below. `value`
 is the threshold, at or below which one goes left. A leaf is its own left child, and `value` is what it gives.
 
 Rows are first cast as the library casts them, into scratch. Sums run tree by tree in the order of training,
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 NODE = np.dtype([("value", "<f8"), ("left", "<i4"), ("test", "<i4")])
-DEFAULT_LEFT, NAN_MISSING, ZERO_MISSING, LEAF = 1, 2, 4, 8
-FLAG_BITS = 4
-"""A missing value goes left or right as DEFAULT_LEFT says. NaN is missing at nodes with NAN_MISSING and 0 at
-all others; 0 is missing at nodes with ZERO_MISSING."""
+NAN_LEFT, ZERO_TURNS, LEAF = 1, 2, 4
+FLAG_BITS = 3
+"""NaN goes left at nodes with NAN_LEFT, right at others. At nodes with ZERO_TURNS a 0, which then stands for
+missing, goes where it would not go as a number."""
 
 _SINGLE_MOST = float(np.float32(88.7))
 _TINY = float(np.float32(1e-35))
@@ -46,13 +46,9 @@ def _step(nodes: Any, at: int, x: Floats) -> int:
     node = nodes[at]
     test = node["test"]
     value = x[test >> FLAG_BITS]
-    is_nan = value != value
-    absent = (is_nan & ((test & NAN_MISSING) != 0)) | (
-        (is_nan | (value == 0.0)) & ((test & ZERO_MISSING) != 0)
-    )
-    threshold = node["value"]
-    below = (value <= threshold) | (is_nan & (threshold >= 0.0))
-    left = (absent & ((test & DEFAULT_LEFT) != 0)) | (below & (not absent))
+    nan_left = (value != value) & ((test & NAN_LEFT) != 0)
+    turns = (value == 0.0) & ((test & ZERO_TURNS) != 0)
+    left = ((value <= node["value"]) ^ turns) | nan_left
     return int(node["left"] + ((not left) & ((test & LEAF) == 0)))
 
 

@@ -44,7 +44,7 @@ class Tree:
     left: NDArray[np.int32]
     right: NDArray[np.int32]
     flags: NDArray[np.int32]
-    """DEFAULT_LEFT, NAN_MISSING and ZERO_MISSING of `features.kernels.trees`."""
+    """NAN_LEFT and ZERO_TURNS of `features.kernels.trees`."""
 
 
 class TreeEnsemble:

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import DataError
-from features.kernels.trees import DEFAULT_LEFT, NAN_MISSING, ZERO_MISSING
+from features.kernels.trees import NAN_LEFT, ZERO_TURNS
 from features.models.trees import LIGHTGBM, Tree, TreeEnsemble
 
-_MISSING = {"None": 0, "NaN": NAN_MISSING, "Zero": ZERO_MISSING}
 _PLAIN = ("regression", "quantile", "huber", "regression_l1", "fair")
 
 
@@ -56,9 +55,9 @@ def _tree(root: dict[str, Any]) -> Tree:
             continue
         if node["decision_type"] != "<=":
             raise _refused(f"splits by {node['decision_type']!r}")
-        flags = _MISSING[node["missing_type"]] | (DEFAULT_LEFT if node["default_left"] else 0)
-        first = len(nodes)
-        rows.append((node["split_feature"], _threshold(node["threshold"]), first, first + 1, flags))
+        threshold, first = _threshold(node["threshold"]), len(nodes)
+        flags = _flags(node["missing_type"], bool(node["default_left"]), threshold)
+        rows.append((node["split_feature"], threshold, first, first + 1, flags))
         nodes += [node["left_child"], node["right_child"]]
     table = np.array(rows)
     column, left, right, flag = (table[:, j].astype(np.int32) for j in (0, 2, 3, 4))
@@ -68,6 +67,15 @@ def _tree(root: dict[str, Any]) -> Tree:
 def _threshold(dumped: float) -> float:
     """The threshold in the model. A dump shows infinity, which parts missing values from others, as 1e300."""
     return math.copysign(math.inf, dumped) if abs(dumped) >= 1e300 else float(dumped)
+
+
+def _flags(missing: str, default_left: bool, threshold: float) -> int:
+    """Where NaN and 0 go. Of missing type None, NaN is 0; of Zero, both are missing; of NaN, NaN alone."""
+    zero_left = threshold >= 0.0
+    if missing == "None":
+        return NAN_LEFT if zero_left else 0
+    turns = missing == "Zero" and default_left != zero_left
+    return (NAN_LEFT if default_left else 0) | (ZERO_TURNS if turns else 0)
 
 
 def _refused(what: str) -> DataError:

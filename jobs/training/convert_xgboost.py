@@ -14,7 +14,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from features.errors import DataError
-from features.kernels.trees import DEFAULT_LEFT, NAN_MISSING
+from features.kernels.trees import NAN_LEFT
 from features.models.trees import XGBOOST, Tree, TreeEnsemble
 
 _ROWS = 4096
@@ -97,7 +97,7 @@ def _tree(tree: dict[str, Any]) -> Tree:
         value=np.where(left < 0, conditions, before).astype(np.float64),
         left=left,
         right=np.array(tree["right_children"], np.int32),
-        flags=np.where(np.array(tree["default_left"]) == 1, DEFAULT_LEFT, 0).astype(np.int32) | NAN_MISSING,
+        flags=np.where(np.array(tree["default_left"]) == 1, NAN_LEFT, 0).astype(np.int32),
     )
 
 

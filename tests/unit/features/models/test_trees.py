@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.errors import DataError, SnapshotError
-from features.kernels.trees import DEFAULT_LEFT, LEAF, NAN_MISSING, NODE, ZERO_MISSING
+from features.kernels.trees import FLAG_BITS, LEAF, NAN_LEFT, NODE, ZERO_TURNS
 from features.models.trees import LIGHTGBM, XGBOOST, Tree, TreeEnsemble
 
 COLUMNS = ("a", "b", "c")
 
 
-def stump(column: int, threshold: float, left: float, right: float, flags: int = NAN_MISSING) -> Tree:
+def stump(column: int, threshold: float, left: float, right: float, flags: int = 0) -> Tree:
     """One question, two leaves; nodes in an order of their own."""
     return Tree(
         column=np.array([column, 0, 0], np.int32),
@@ -34,9 +34,9 @@ def random_ensemble(seed: int, library: str = XGBOOST, trees: int = 11, depth: i
     made = []
     for _ in range(trees):
         left = np.where(places < inner, 2 * places + 1, -1).astype(np.int32)
-        flags = random.integers(0, 8, n).astype(np.int32)
+        flags = random.integers(0, 4, n).astype(np.int32)
         if library == XGBOOST:
-            flags = (flags & DEFAULT_LEFT) | NAN_MISSING
+            flags &= NAN_LEFT
         value = random.standard_normal(n).astype(np.float32).astype(np.float64)
         made.append(Tree(random.integers(0, 3, n).astype(np.int32), value, left, left + 1, flags))
     return TreeEnsemble.build(library, COLUMNS, made, 0.125)
@@ -49,14 +49,13 @@ def walk(ensemble: TreeEnsemble, row: NDArray[np.float64]) -> float:
     for at in range(ensemble.trees):
         node = ensemble.nodes[at]
         while not node["test"] & LEAF:
-            value = float(np.float32(row[node["test"] >> 4])) if single else float(row[node["test"] >> 4])
-            missing = bool(np.isnan(value) and node["test"] & NAN_MISSING)
+            value = float(row[node["test"] >> FLAG_BITS])
+            value = float(np.float32(value)) if single else 0.0 if abs(value) <= 1e-35 else value
+            left = value <= float(node["value"])
             if np.isnan(value):
-                value = 0.0
-                missing = missing or bool(node["test"] & ZERO_MISSING)
-            elif value == 0.0:
-                missing = bool(node["test"] & ZERO_MISSING)
-            left = bool(node["test"] & DEFAULT_LEFT) if missing else value <= float(node["value"])
+                left = bool(node["test"] & NAN_LEFT)
+            elif value == 0.0 and node["test"] & ZERO_TURNS:
+                left = not left
             node = ensemble.nodes[node["left"] + (not left)]
         total = total + (np.float32(node["value"]) if single else float(node["value"]))
     return float(total)
@@ -92,7 +91,7 @@ def test_left_is_at_or_below_the_threshold() -> None:
     """And missing values go as the node says."""
     ensemble = TreeEnsemble.build(LIGHTGBM, COLUMNS, [stump(1, 0.5, -1.0, 1.0)], 0.0)
     assert [ensemble.predict_row(np.array([9.0, x, 9.0])) for x in (0.4, 0.5, 0.6, np.nan)] == [-1, -1, 1, 1]
-    left = TreeEnsemble.build(LIGHTGBM, COLUMNS, [stump(1, 0.5, -1.0, 1.0, NAN_MISSING | DEFAULT_LEFT)], 0.0)
+    left = TreeEnsemble.build(LIGHTGBM, COLUMNS, [stump(1, 0.5, -1.0, 1.0, NAN_LEFT)], 0.0)
     assert left.predict_row(np.array([9.0, np.nan, 9.0])) == -1.0
 
 
@@ -131,8 +130,8 @@ def test_damage_is_an_error() -> None:
     [
         (0.5, 0, 0),  # leads to itself
         (0.5, 2, 0),  # its right child would be beyond the end
-        (0.5, 1, 3 << 4),  # there is no fourth column
-        (0.5, 1, -16),
+        (0.5, 1, 3 << FLAG_BITS),  # there is no fourth column
+        (0.5, 1, -1 << FLAG_BITS),
         (np.nan, 0, LEAF),
         (1.0, 1, LEAF),
     ],
