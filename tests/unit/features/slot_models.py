@@ -6,7 +6,7 @@ import numpy as np
 
 from features.engine import EngineSpec
 from features.errors import ModelMissing
-from features.kernels.trees import DEFAULT_LEFT, NAN_MISSING
+from features.kernels.trees import NAN_LEFT
 from features.model_slots import Model
 from features.models.package import Heads, ModelPackage
 from features.models.trees import LIGHTGBM, Tree, TreeEnsemble
@@ -39,7 +39,7 @@ def leaning(
 
 def _step(column: int, threshold: float, below: float, above: float) -> Tree:
     """One question; a missing feature counts as 0."""
-    flags = NAN_MISSING | (DEFAULT_LEFT if threshold > 0.0 else 0)
+    flags = NAN_LEFT if threshold > 0.0 else 0
     return Tree(
         column=np.array([column, 0, 0], np.int32),
         value=np.array([threshold, below, above]),
