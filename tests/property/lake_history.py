@@ -102,6 +102,7 @@ def _epoch_files(draw: random.Random, epoch: int, first: int, count: int) -> lis
             )
     for _ in range(draw.randint(0, 3)):
         rows["trades"].append(_trade(draw, None))
+        rows["quotes"].append(_quote(draw, None, draw.randint(0, 9**9)))
     for _ in range(draw.randint(0, 2)):
         at = _time(draw.randint(0, 40))
         number = draw.choice([None, first + draw.randint(0, count)])
@@ -113,7 +114,9 @@ def _epoch_files(draw: random.Random, epoch: int, first: int, count: int) -> lis
     for table in schemas.STREAM:
         if draw.random() < 0.3:
             # A late trade without an id can't be told from its copy.
-            again = [row for row in rows[table] if row["sequence"] is not None or row["trade_id"] is not None]
+            again = [
+                row for row in rows[table] if row["sequence"] is not None or row.get("trade_id") is not None
+            ]
             files += [File(table, epoch, part) for part in _cut(draw, again)]
     draw.shuffle(files)
     return files
@@ -123,16 +126,20 @@ def _tick(draw: random.Random, sequence: int) -> tuple[str, Row]:
     kind = draw.random()
     if kind < 0.6:
         return "trades", _trade(draw, sequence)
+    if kind < 0.85:
+        return "quotes", _quote(draw, sequence, draw.randint(0, 9))
     ts_ns = _time(draw.randint(0, 40))
     clocks = {"sequence": sequence, "ts_ns": ts_ns, "received_ns": ts_ns + draw.randint(0, 9)}
-    if kind < 0.85:
-        return "quotes", clocks | {
-            name: draw.choice([1.0, 2.5, None]) for name in ("bid", "ask", "bid_size", "ask_size")
-        }
     mark = {"kind": draw.choice(["heartbeat", "gap", "swap"]), "slot": None, "version": None}
     if mark["kind"] == "swap":
         mark |= {"slot": draw.randrange(3), "version": draw.randrange(4)}
     return "marks", clocks | mark
+
+
+def _quote(draw: random.Random, sequence: int | None, after_ns: int) -> Row:
+    ts_ns = _time(draw.randint(0, 40))
+    clocks = {"sequence": sequence, "ts_ns": ts_ns, "received_ns": ts_ns + after_ns}
+    return clocks | {name: draw.choice([1.0, 2.5, None]) for name in ("bid", "ask", "bid_size", "ask_size")}
 
 
 def _trade(draw: random.Random, sequence: int | None) -> Row:
@@ -194,7 +201,7 @@ def _once(table: str, rows: list[Row]) -> list[Row]:
         return rows
     numbered = {row["sequence"]: row for row in rows if row["sequence"] is not None}
     if table != "trades":
-        return list(numbered.values())
+        return [*numbered.values(), *(row for row in rows if row["sequence"] is None)]
     kept: list[Row] = []
     seen = set()
     for number in sorted(numbered):
@@ -230,8 +237,9 @@ def _values(table: str, row: Row) -> tuple[Any, ...]:
     kinds = {"trades": Kind.TRADE, "quotes": Kind.QUOTE}
     kind = kinds.get(table) or (Kind.TRADE if table == "trades" else None)
     if kind is None:
-        kind = Kind.GAP if row["kind"] == "gap" else Kind.HEARTBEAT
-    trade_id = row.get("trade_id")
+        kind = {"gap": Kind.GAP, "swap": Kind.SWAP, "heartbeat": Kind.HEARTBEAT}[row["kind"]]
+    # A swap has its version where a trade has its id, and its slot where it has its side.
+    trade_id = row.get("trade_id", row.get("version"))
     numbers = (row.get(name) for name in ("price", "size", "bid", "ask", "bid_size", "ask_size"))
     return (
         row["ts_ns"],
@@ -239,7 +247,7 @@ def _values(table: str, row: Row) -> tuple[Any, ...]:
         NO_ID if trade_id is None else trade_id,
         *("missing" if value is None else value for value in numbers),
         int(kind),
-        row.get("side", 0),
+        row.get("side", row.get("slot")) or 0,
     )
 
 
