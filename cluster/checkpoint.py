@@ -1,7 +1,8 @@
 """A checkpoint: all that one symbol's actor has to remember, as of one place in its stream.
 
 It holds the engine, the order of trades and the newest answers, each with an identity of its own: with
-other engine settings a checkpoint still says which trades are known.
+other engine settings a checkpoint still says which trades are known. Trained models are named, not held: they
+may be megabytes, and are written far less often than checkpoints.
 """
 
 from __future__ import annotations
@@ -37,4 +38,4 @@ class Checkpoint:
     @classmethod
     def of(cls, engine: SymbolEngine, order: bytes, answers: bytes) -> Checkpoint:
         """The state as it is now."""
-        return cls(engine.snapshot(), order, answers)
+        return cls(engine.snapshot(with_models=False), order, answers)

@@ -16,12 +16,14 @@ pointer his is to be, and fails if somebody else was quicker. Calls block. Symbo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +40,7 @@ _OWN = ("format", "version", "published_ns", "sha256", "bytes", "feature_digest"
 _VERSION_KEY = re.compile(r"models/([0-9]{6,})/([a-z.]+)")
 _POINTER_KEY = re.compile(r"models/pointers/venue=[^/]+/symbol=[^/]+/([0-9]{6,})\.json")
 _ATTEMPTS = 50
+_COPIES_KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,28 +290,56 @@ class Registry:
 
 
 class RegistryShelf:
-    """Models of a registry for an engine; those that it holds are kept in memory.
+    """Models of a registry for an engine; those that it holds are kept in memory, and copies on disk.
 
-    `load` may be called in a thread, `get` too; what has been loaded is then there at once.
+    `get` may be called in a thread; what it has brought is then at hand at once. With its copies a restart
+    on the same machine needs no registry.
     """
 
-    def __init__(self, open_registry: Callable[[], Registry]) -> None:
+    def __init__(self, open_registry: Callable[[], Registry], folder: Path | None = None) -> None:
         """`open_registry` is called when the first model is wanted: most symbols have none."""
         self._open = open_registry
         self._registry: Registry | None = None
+        self._folder = folder
         self._loaded: dict[int, Model] = {}
 
     def get(self, version: int) -> Model:
         """The model of this version. Raises ModelMissing, ModelRefused or StoreError."""
         if version not in self._loaded:
-            if self._registry is None:
-                self._registry = self._open()
-            self._loaded[version] = self._registry.load(version)
+            self._loaded[version] = self._copy(version) or self._fetch(version)
         return self._loaded[version]
 
     def keep(self, versions: set[int]) -> None:
-        """Forget all others."""
+        """Forget all others; on disk, a few of them stay for older checkpoints."""
         self._loaded = {version: one for version, one in self._loaded.items() if version in versions}
+        if self._folder is None:
+            return
+        copies = sorted(self._folder.glob("*.bin"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        others = [path for path in copies if int(path.stem) not in versions]
+        for path in others[_COPIES_KEPT:]:
+            path.unlink(missing_ok=True)
+
+    def _copy(self, version: int) -> Model | None:
+        """The copy on disk, if it is there and whole."""
+        if self._folder is None:
+            return None
+        try:
+            return ModelPackage.from_bytes((self._folder / f"{version:06}.bin").read_bytes())
+        except (OSError, ModelRefused):
+            return None
+
+    def _fetch(self, version: int) -> Model:
+        if self._registry is None:
+            self._registry = self._open()
+        model = self._registry.load(version)
+        if self._folder is not None:
+            # A full disk keeps no model from being used.
+            with contextlib.suppress(OSError):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                partial = self._folder / f"{version:06}.partial"
+                partial.write_bytes(model.to_bytes())
+                partial.replace(self._folder / f"{version:06}.bin")
+        return model
 
 
 def pointer_folder(venue: str, symbol: str) -> str:

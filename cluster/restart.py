@@ -52,8 +52,8 @@ def restore(
     """The state at the end of the log, or a new one where there is none.
 
     A checkpoint that is damaged, of a newer release or of other settings is passed over for the one
-    before it; `problems` says so. Checkpoints hold their models; those of swaps in the ticks behind come
-    from the shelf. Raises what it raises: going on without a model would be another state.
+    before it; `problems` says so. Models come from the shelf, those in the checkpoint's slots and those of
+    swaps in the ticks behind. Raises what it raises: going on without a model would be another state.
     """
     found = _restore(recovery, spec, new_order, shelf)
     found.order.resumed()

@@ -21,11 +21,13 @@ import ray
 
 from cluster import node_agent, venues
 from cluster.answers import Answers
+from cluster.config import on_this_machine
 from cluster.feed import Feed
 from cluster.feed_policy import FeedPolicy
 from cluster.latency import LatencyHistogram
 from cluster.model_keeper import ModelKeeper
 from cluster.registry import Registry, RegistryShelf
+from cluster.storage import segments
 from cluster.storage.objects import open_store
 from cluster.storage.store_spec import StoreSpec
 from cluster.symbol_stream import StreamSettings, SymbolStream
@@ -60,7 +62,10 @@ class SymbolActor:
         self._settings = settings
         self._symbol = settings.stream.engine.symbol
         venue = venues.get(settings.stream.venue, **settings.venue_options)
-        shelf = RegistryShelf(lambda: Registry(open_store(settings.lake)))
+        log = segments.symbol_folder(
+            on_this_machine(settings.stream.log_root), settings.stream.venue, self._symbol
+        )
+        shelf = RegistryShelf(lambda: Registry(open_store(settings.lake)), log / "models")
         self._stream = SymbolStream(settings.stream, venue, time.time_ns, self._publish, shelf)
         self._models = ModelKeeper(shelf, lambda: self._stream.engine.models, self._stream.swap)
         self._answers = Answers(self._stream.engine.feature_set.columns)

@@ -254,6 +254,7 @@ class BarBuilder:
         self._ints[kernel.LAST_ID] = NO_ID
         self._ints[kernel.TRADE_TS] = kernel.NEVER
         self._allocate(_FIRST_ROOM)
+        self._none = Bars.concat([])
         self._rules = (
             _KINDS[spec.kind],
             max(1, spec.interval_ns),
@@ -289,7 +290,7 @@ class BarBuilder:
                 # The kernel writes bar by bar; whoever reads bars reads column by column.
                 parts.append(Bars(self._times[:made].T.copy(), self._values[:made].T.copy()))
             if at >= n or records[at]["kind"] == Kind.SWAP:
-                return Bars.concat(parts), at
+                return (Bars.concat(parts) if parts else self._none), at
 
     @property
     def counters(self) -> dict[str, int]:

@@ -207,6 +207,7 @@ class SymbolEngine:
         self.bars_seen = 0
         self._last = Closed(0, -1, math.nan)
         self._scaled = np.zeros(len(self.feature_set.columns))
+        self._no_rows = np.zeros((0, len(self.feature_set.columns)))
 
     def update(self, ticks: Ticks) -> Step:
         """Feed a batch of events in order of arrival.
@@ -229,8 +230,9 @@ class SymbolEngine:
 
         Raises DataError, and takes in none of them, where a bar has a price or an amount that can't be.
         """
-        check_references(bars)
         references = bars.column("reference").tolist()
+        if not all(_LEAST_PRICE < reference < _MOST_PRICE for reference in references):
+            check_references(bars)
         features = self.pipeline.update(bars)
         warm = features.warm.tolist()
         forecasts: list[Forecast] = []
@@ -266,9 +268,7 @@ class SymbolEngine:
             forecaster.swapped(slot, source)
 
     def _closed(self, bars: Bars) -> Step:
-        if not len(bars):
-            return Step(bars, np.zeros((0, len(self.feature_set.columns))), [], [])
-        return self.update_bars(bars)
+        return self.update_bars(bars) if len(bars) else Step(bars, self._no_rows, [], [])
 
     def _ask(
         self,
@@ -333,8 +333,8 @@ class SymbolEngine:
         """Forecasts that wait for their answer, over all horizons."""
         return sum(forecaster.open_questions for forecaster in self._forecasters)
 
-    def snapshot(self) -> bytes:
-        """The whole state, models included."""
+    def snapshot(self, with_models: bool = True) -> bytes:
+        """The whole state. Models may be megabytes: without them, who restores has them on his shelf."""
         blocks = {
             "bars": self.builder.snapshot(),
             "pipeline": self.pipeline.snapshot(),
@@ -342,7 +342,7 @@ class SymbolEngine:
             "ledger": self.ledger.snapshot(),
             "bar_scale": self._bar_scale.snapshot(),
             "progress": self._progress(),
-            "models": self.models.snapshot(),
+            "models": self.models.snapshot(with_models),
         }
         blocks |= {f"horizon{i}": part.snapshot() for i, part in enumerate(self._forecasters)}
         return state.pack("engine", _SNAPSHOT_VERSION, self.spec.digest(), blocks)
@@ -351,12 +351,13 @@ class SymbolEngine:
     def restore(cls, spec: EngineSpec, data: bytes, shelf: Shelf | None = None) -> SymbolEngine:
         """The engine as it was. Raises SnapshotError for damaged, newer or other engines' data.
 
-        The models in its slots come with the data; the shelf is for swaps to come.
+        The models in its slots come with the data, or from the shelf, like those of swaps to come; what the
+        shelf raises is raised.
         """
         blocks = state.unpack("engine", _SNAPSHOT_VERSION, spec.digest(), data, _OLDEST_SNAPSHOT)
         engine = cls(spec, shelf)
         if "models" in blocks:
-            engine.models.load(blocks["models"])
+            engine.models.load(blocks["models"], engine.shelf)
         engine.builder = BarBuilder.restore(spec.bars, blocks["bars"])
         engine.pipeline = FeaturePipeline.restore(engine.feature_set, blocks["pipeline"])
         engine._scaler.load(blocks["scaler"])

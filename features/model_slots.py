@@ -135,24 +135,35 @@ class ModelSlot:
         self.ledger = ledger
         other.install(0, None)
 
-    def snapshot(self) -> bytes:
-        """The whole state, the model included."""
-        if self.model is not None and not self._bytes:
-            self._bytes = self.model.to_bytes()
-        blocks = {"model": self._bytes, "version": struct.pack("<q", self.version)}
-        blocks |= {"ledger": self.ledger.snapshot(), "duel": self.duel.snapshot()}
+    def snapshot(self, with_model: bool) -> bytes:
+        """The whole state, the model included or only named."""
+        blocks = {"version": struct.pack("<q", self.version)}
+        if self.model is not None:
+            if with_model and not self._bytes:
+                self._bytes = self.model.to_bytes()
+            blocks["model"] = self._bytes if with_model else b""
+            blocks |= {"ledger": self.ledger.snapshot(), "duel": self.duel.snapshot()}
         return state.pack("slot", 1, self.name, blocks)
 
-    def load(self, data: bytes) -> None:
-        """Take over a state. Raises SnapshotError."""
+    def load(self, data: bytes, shelf: Shelf) -> None:
+        """Take over a state; a model that is only named comes from the shelf.
+
+        Raises SnapshotError, and what the shelf raises.
+        """
         blocks = state.unpack("slot", 1, self.name, data)
-        (self.version,) = struct.unpack("<q", blocks["version"])
-        self._bytes = blocks["model"]
+        (version,) = struct.unpack("<q", blocks["version"])
+        self.install(0, None)
+        if not version:
+            return
+        packed = blocks["model"]
         try:
-            self.model = ModelPackage.from_bytes(self._bytes) if self._bytes else None
+            self.install(version, ModelPackage.from_bytes(packed) if packed else shelf.get(version))
         except ModelRefused as error:
+            if not packed:
+                raise
             problem = f"the model in it can't be used: {error.problem}"
             raise SnapshotError(problem, self.name, "use an older one") from None
+        self._bytes = packed
         self.ledger = Ledger.restore(self._spec, blocks["ledger"])
         self.duel = Ledger.restore(self._spec, blocks["duel"])
 
@@ -243,15 +254,15 @@ class ModelSlots:
             if slot.speaks(score.horizon)
         ]
 
-    def snapshot(self) -> bytes:
-        """The whole state, the models included."""
-        return state.pack("slots", 1, "", {slot.name: slot.snapshot() for slot in self.slots})
+    def snapshot(self, with_models: bool) -> bytes:
+        """The whole state, the models included or only named."""
+        return state.pack("slots", 1, "", {slot.name: slot.snapshot(with_models) for slot in self.slots})
 
-    def load(self, data: bytes) -> None:
-        """Take over a state. Raises SnapshotError."""
+    def load(self, data: bytes, shelf: Shelf) -> None:
+        """Take over a state; models that are only named come from the shelf. Raises SnapshotError."""
         blocks = state.unpack("slots", 1, "", data)
         for slot in self.slots:
-            slot.load(blocks[slot.name])
+            slot.load(blocks[slot.name], shelf)
 
     def digest(self) -> str:
         """Hash of the state."""

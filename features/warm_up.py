@@ -9,7 +9,7 @@ import numpy as np
 
 from features import bulk, pipeline
 from features.engine import EngineSpec, SymbolEngine
-from features.models import trees
+from features.models import experts, trees
 from features.ticks import Ticks
 from features.trading import grid
 
@@ -21,6 +21,7 @@ def warm_up() -> None:
     """Run a short stream through every kernel, with scores long enough to be read."""
     pipeline.warm_up()
     trees.warm_up()
+    experts.warm_up()
     grid.warm_up()
     at = np.arange(_TICKS, dtype=np.int64) * _SECOND_NS
     price = 100.0 + np.sin(np.arange(_TICKS) / 10.0)

@@ -160,3 +160,13 @@ class Bystander:
     def learn(self, forecast: float, trusted: float, mixed: float, outcome: float) -> None:
         """Learn from one answered question: what it said, what it was trusted with, what the mixture said."""
         kernel.learn_expert(self.state, 0, self._prior, forecast, trusted, mixed, outcome, *self._rules)
+
+
+def warm_up() -> None:
+    """Compile the kernels that only a guest needs."""
+    mixture = Mixture(MixtureSpec(), 2, 1)
+    guest = mixture.bystander()
+    guest.learn(0.1, guest.trusted(0.1), 0.0, 0.2)
+    mixture.admit(guest)
+    mixture.learn_guest(0.1, 0.0, 0.0, 0.2)
+    mixture.dismiss()

@@ -1,7 +1,7 @@
 """What a challenger has shown: on the live ledger, or on a period of the lake that is scored anew.
 
-The live ledger is read from the newest checkpoint in the lake: an actor's state, models included, as of a
-minute ago or two. That needs no connection to the actors, so it is the same wherever the command runs.
+The live ledger is read from the newest checkpoint in the lake: an actor's state as of a minute ago or
+two. That needs no connection to the actors, so it is the same wherever the command runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, replace
 
 from cluster.checkpoint import Checkpoint
-from cluster.registry import Registry
+from cluster.registry import Registry, RegistryShelf
 from cluster.storage.lake import Lake
 from features import durations
 from features.engine import EngineSpec, SymbolEngine
@@ -50,7 +50,8 @@ def live_state(lake: Lake, venue: str, symbol: str) -> LiveState | None:
     found = lake.checkpoints(venue, symbol)
     if spec is None or not found:
         return None
-    engine = SymbolEngine.restore(spec, Checkpoint.unpack(lake.get_checkpoint(found[0])).engine)
+    saved = Checkpoint.unpack(lake.get_checkpoint(found[0]))
+    engine = SymbolEngine.restore(spec, saved.engine, RegistryShelf(lambda: Registry(lake.store)))
     return LiveState(engine, found[0].sequence)
 
 

@@ -324,3 +324,17 @@ def test_a_shelf_whose_lake_is_away_can_be_asked_again(registry: Registry) -> No
     with pytest.raises(StoreUnreachable):
         shelf.get(1)
     assert shelf.get(1).columns == PACKAGE.columns
+
+
+def test_a_shelf_keeps_copies_on_disk_and_a_few_old_ones(registry: Registry, tmp_path: Path) -> None:
+    published(registry, 12)
+    shelf = RegistryShelf(lambda: registry, tmp_path / "models")
+    for version in range(1, 13):
+        shelf.get(version)
+    shelf.keep({1, 12})
+    assert sorted(int(path.stem) for path in (tmp_path / "models").iterdir()) == [1, *range(4, 13)]
+    of(registry).objects.clear()
+    again = RegistryShelf(lambda: registry, tmp_path / "models")
+    assert again.get(12).to_bytes() == PACKAGE.to_bytes()
+    with pytest.raises(ModelMissing):
+        again.get(2)

@@ -70,7 +70,7 @@ def test_a_stream_with_swaps_is_the_same_in_batch(lake: Lake, tmp_path: Path) ->
     assert [(m["sequence"], m["slot"], m["version"]) for m in marks if m["kind"] == "swap"] == list(swaps)
     compact_day(lake, "marks", "binance", "AAA", date_of(int(PLAIN.ts_ns[0])))
     assert check(lake).same
-    # From a checkpoint in the middle, whose models it brings along.
+    # From a checkpoint in the middle, with the models that it names.
     middle = check(lake, int(PLAIN.ts_ns[600]))
     assert (middle.same, middle.ticks) == (True, 403)
 

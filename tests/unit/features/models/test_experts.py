@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from features.kernels import learning as kernel
 from features.models.catalogue import LearnerSpec
 from features.models.experts import Mixture, MixtureSpec
 
@@ -230,3 +231,82 @@ def test_a_restored_mixture_goes_on_to_the_bit() -> None:
             said = mixture.mix(forecasts[i], trusted)
             mixture.learn(forecasts[i], trusted, said, float(outcome))
     assert part.digest() == whole.digest()
+
+
+# A guest
+
+
+def told(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """What naive, a learner and a guest said, shape (n, 3), and what came."""
+    random = np.random.default_rng(seed)
+    outcome = random.standard_normal(n)
+    learner, guest = (0.3 * (outcome + random.standard_normal(n)) for _ in range(2))
+    return np.stack([np.zeros(n), learner, guest], axis=1), outcome
+
+
+def lead(mixture: Mixture, said: np.ndarray, outcome: np.ndarray) -> list[float]:
+    mixed, trusted = [], np.zeros(said.shape[1])
+    for row, y in zip(said, outcome.tolist(), strict=True):
+        mixed.append(mixture.mix(row.copy(), trusted))
+        mixture.learn(row.copy(), trusted, mixed[-1], y)
+    return mixed
+
+
+def test_a_guest_is_trusted_like_an_expert_that_was_there_from_the_start() -> None:
+    said, outcome = told(500)
+    three, two = Mixture(MixtureSpec(), 3, 1), Mixture(MixtureSpec(), 2, 1)
+    two.admit(two.bystander())
+    lead(three, said, outcome)
+    lead(two, said, outcome)
+    assert two.trust.tolist() == three.trust.tolist()  # it does not depend on the others
+    assert two.weights.sum() == pytest.approx(1.0)
+    assert two.weights[2] > 0.1
+
+
+def test_a_bystander_shows_the_same_as_within_and_changes_nothing() -> None:
+    said, outcome = told(400)
+    alone, beside = Mixture(MixtureSpec(), 2, 1), Mixture(MixtureSpec(), 2, 1)
+    want = lead(alone, said[:, :2], outcome)
+    guest, trusted, mixed = beside.bystander(), np.zeros(2), []
+    for row, y in zip(said, outcome.tolist(), strict=True):
+        mixed.append(beside.mix(row[:2].copy(), trusted))
+        beside.learn(row[:2].copy(), trusted, mixed[-1], y)
+        guest.learn(float(row[2]), guest.trusted(float(row[2])), mixed[-1], y)
+    assert mixed == want
+    assert beside.digest() == alone.digest()
+    beside.admit(guest)
+    assert beside.trust[2] == pytest.approx(trust_within(said, outcome))
+    assert beside.weights[2] > 10 * beside.weights[0]
+    lead(beside, *told(400, seed=1))
+    assert beside.weights[2] > 0.3  # it knows what the other does not
+
+
+def trust_within(said: np.ndarray, outcome: np.ndarray) -> float:
+    three = Mixture(MixtureSpec(), 3, 1)
+    lead(three, said, outcome)
+    return float(three.trust[2])
+
+
+def test_a_new_guest_takes_no_more_than_its_share_and_leaves_without_a_trace() -> None:
+    said, outcome = told(300)
+    mixture = Mixture(MixtureSpec(), 2, 1)
+    lead(mixture, said[:, :2], outcome)
+    before, state = mixture.weights, mixture._state.copy()
+    mixture.admit(mixture.bystander())
+    assert mixture.trust[2] == 0.0
+    assert mixture.weights[:2] / mixture.weights[:2].sum() == pytest.approx(before)
+    mixture.dismiss()
+    assert mixture.weights == pytest.approx(before)
+    rows = [row for row in range(len(state)) if row != kernel.WEIGHT]
+    assert mixture._state[rows].tobytes() == state[rows].tobytes()
+
+
+def test_a_mixture_with_a_guest_comes_back_from_a_snapshot() -> None:
+    said, outcome = told(200)
+    mixture, copy = Mixture(MixtureSpec(), 2, 1), Mixture(MixtureSpec(), 2, 1)
+    mixture.admit(mixture.bystander())
+    lead(mixture, said[:100], outcome[:100])
+    copy.load(mixture.snapshot())
+    assert copy.has_guest
+    assert lead(copy, said[100:], outcome[100:]) == lead(mixture, said[100:], outcome[100:])
+    assert copy.digest() == mixture.digest()
