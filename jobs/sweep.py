@@ -11,7 +11,6 @@ that is finished is shown again. docs/sweeps.md says how to read it.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -162,7 +161,7 @@ def _swept(job: SweepJob, pairs: list[Pair], arguments: argparse.Namespace) -> d
     with ray_session(arguments.max_concurrent) as where:
         from jobs.sweeping.on_tune import OnTune, concurrency
 
-        at_once = concurrency(arguments.max_concurrent, "RAY_ADDRESS" not in os.environ)
+        at_once = concurrency(arguments.max_concurrent, is_own=where.endswith("local Ray"))
         say(f"{where}, {at_once} trials at a time")
         return sweep.run(job, OnTune(job, at_once), pairs, report, say, seconds)
 

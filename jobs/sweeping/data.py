@@ -184,8 +184,8 @@ class SweepData:
 
     def _name(self, pair: Pair, sampling: str, kind: str, *more: str) -> str:
         spec = self.history.spec
-        parts = (_VERSION, *pair, self.digests[" ".join(pair)], sampling, spec.source, str(spec.start_ns))
-        parts += (str(spec.end_ns), str(spec.max_fill), str(spec.daily_gap_ns), *more)
+        read = (spec.source, spec.start_ns, spec.end_ns, spec.max_fill, spec.daily_gap_ns)
+        parts = [_VERSION, *pair, self.digests[" ".join(pair)], sampling, *map(str, read), *more]
         return f"{state.digest(*(part.encode() for part in parts))[:32]}-{kind}"
 
     def _x_name(self, pair: Pair, sampling: str, features: tuple[str, ...]) -> str:

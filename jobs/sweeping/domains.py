@@ -97,7 +97,9 @@ class Domain:
         log = self.kind.startswith("log")
         if self.kind in ("int", "logint"):
             return by.suggest_int(name, int(low), int(high), log=log)
-        return by.suggest_float(name, float(low), float(high), log=log)
+        drawn = by.suggest_float(name, float(low), float(high), log=log)
+        # Four digits are what a person would write, and more than any score can tell apart.
+        return min(max(float(f"{drawn:.4g}"), float(low)), float(high))
 
 
 def read(word: str) -> Value:

@@ -7,9 +7,10 @@ all symbols whose answers were known before it began, less the embargo.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from jobs.sweeping.data import Rows
 from jobs.sweeping.settings import Periods
 from jobs.sweeping.trial_spec import TrialSpec
 from jobs.training.boosting import clean
-from jobs.training.spec import MEAN
+from jobs.training.spec import HEADS, MEAN
 from jobs.training.trainer import train
 
 Floats = NDArray[np.float64]
@@ -88,21 +89,36 @@ class OnlineForecaster:
         rows, at = self._rows[place], self._at[place]
         start, end = rows.place(start_ns), rows.place(end_ns)
         self._at[place] = end
-        block = bulk.run(self._engines[place], rows.bars[at:end])
-        return block.expected[0][start - at :]
+        expected: Floats = bulk.run(self._engines[place], rows.bars[at:end]).expected[0]
+        return expected[start - at :]
 
 
 class TreeForecaster:
-    """One model for all symbols, trained at the start of each fold."""
+    """One model for all symbols, trained at the start of each fold.
+
+    In a trial its forecasts are multiplied by the slope that the last rows of training show, cut to [0, 1]. A
+    package that may be published trusts the lower bound of that slope alone, which is mostly 0 where there is
+    little to learn: all trials would be equal, and there would be nothing to search by.
+    """
 
     def __init__(self, spec: TrialSpec, rows: Sequence[Rows], periods: Periods) -> None:
         self.data_s = 0.0
         self._spec, self._rows, self._periods = spec, rows, periods
-        self.package: ModelPackage | None = None
-        """The newest model."""
 
-    def fold(self, start_ns: int, end_ns: int, heads: tuple[str, ...] = (MEAN,)) -> list[Floats]:
+    def fold(self, start_ns: int, end_ns: int) -> list[Floats]:
         """What a model expects that is trained on what is known by `start_ns`."""
+        package, shown = self._train(start_ns, (MEAN,))
+        slope = min(max(shown["slope"]["estimate"], 0.0), 1.0)
+        slope = slope if math.isfinite(slope) else 0.0
+        return [self._say(package, slope, one, start_ns, end_ns) for one in self._rows]
+
+    def publishable(self, start_ns: int, end_ns: int) -> tuple[ModelPackage, list[Floats]]:
+        """A whole model, trained on what is known by `start_ns`, and what it expects from then on."""
+        package, _ = self._train(start_ns, HEADS)
+        slope = package.horizons[self._spec.horizon].slope
+        return package, [self._say(package, slope, one, start_ns, end_ns) for one in self._rows]
+
+    def _train(self, start_ns: int, heads: tuple[str, ...]) -> tuple[ModelPackage, dict[str, Any]]:
         began = time.perf_counter()
         known = Dataset.concat([self._known(one, start_ns) for one in self._rows])
         self.data_s += time.perf_counter() - began
@@ -113,8 +129,7 @@ class TreeForecaster:
         )
         if trained.package is None:
             raise DataError(str(trained.skipped), "training", "hold out less, or train on more")
-        self.package = trained.package
-        return [self._say(trained.package, one, start_ns, end_ns) for one in self._rows]
+        return trained.package, trained.horizons[self._spec.horizon]
 
     def _known(self, rows: Rows, start_ns: int) -> Dataset:
         ends = rows.bars.end_ns
@@ -123,11 +138,10 @@ class TreeForecaster:
             chosen &= ends >= start_ns - self._periods.window_ns
         return rows.dataset(chosen)
 
-    def _say(self, package: ModelPackage, rows: Rows, start_ns: int, end_ns: int) -> Floats:
+    def _say(self, package: ModelPackage, slope: float, rows: Rows, start_ns: int, end_ns: int) -> Floats:
         part = slice(rows.place(start_ns), rows.place(end_ns))
-        heads = package.horizons[self._spec.horizon]
-        expected: Floats = heads.slope * heads.mean.predict(clean(rows.x[part])) * rows.scale[part]
-        return expected
+        said = package.horizons[self._spec.horizon].mean.predict(clean(rows.x[part]))
+        return slope * said * rows.scale[part]
 
 
 def forecaster_of(spec: TrialSpec, rows: Sequence[Rows], periods: Periods) -> Forecaster:

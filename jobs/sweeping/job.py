@@ -82,13 +82,14 @@ class TrialRun:
     """A trial in the process that computes it: failures are rows."""
 
     def __init__(self, job: SweepJob, pairs: list[Pair], periods: Periods, suggestion: Suggestion) -> None:
-        self._suggestion, self._trial, self._problem = suggestion, None, ""
+        self._suggestion, self._problem = suggestion, ""
+        self._trial: Trial | None = None
         self.value = float("nan")
         """The objective so far."""
         try:
             rows = [job.data.rows(pair, suggestion.spec, periods.holdout_ns) for pair in pairs]
-            self._trial: Trial | None = Trial(suggestion.spec, rows, periods, job.settings)
-        except (TickcastError, ArithmeticError, ValueError) as error:
+            self._trial = Trial(suggestion.spec, rows, periods, job.settings)
+        except Exception as error:
             self._problem = _said(error)
 
     def step(self) -> bool:
@@ -97,7 +98,7 @@ class TrialRun:
             return True
         try:
             self.value = self._trial.step()
-        except (TickcastError, ArithmeticError, ValueError) as error:
+        except Exception as error:  # whatever it is, the other trials go on
             self._problem = _said(error)
             return True
         return self._trial.done

@@ -7,6 +7,7 @@ Tune's own state is in a folder that ends with the job: a new start needs none o
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -23,15 +24,17 @@ from features.errors import ConfigError
 from jobs.politeness import be_polite
 from jobs.sweeping.data import Pair
 from jobs.sweeping.job import SweepJob, TrialRun
-from jobs.sweeping.search import DONE, WAITING, Row, Search, Suggestion, failed_row
+from jobs.sweeping.search import DONE, WAITING, Search, Suggestion, failed_row
 from jobs.sweeping.settings import Periods
 
 _ATTEMPTS = 1
 """Times that a trial is started again whose process has died."""
 _METRIC = "objective"
+_QUIET = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
+"""What Tune reads of the environment and of nowhere else."""
 
 
-class SweepTrial(tune.Trainable):
+class SweepTrial(tune.Trainable):  # type: ignore[misc]
     """A trial as Tune runs it: a step is a fold."""
 
     def setup(self, config: dict[str, Any], job: SweepJob, pairs: list[Pair], periods: Periods) -> None:
@@ -49,10 +52,12 @@ class SweepTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """One fold."""
         done = self._run.step()
-        return {_METRIC: self._run.value, "folds": self._run.folds, "row": self._run.row(), "done": done}
+        # As text: Tune takes nested results apart.
+        row = json.dumps(self._run.row())
+        return {_METRIC: self._run.value, "folds": self._run.folds, "row": row, "done": done}
 
 
-class _RoundSearch(Searcher):
+class _RoundSearch(Searcher):  # type: ignore[misc]
     """`Search`, as Tune asks it."""
 
     def __init__(self, search: Search, until: float | None) -> None:
@@ -78,10 +83,12 @@ class _RoundSearch(Searcher):
         given = self._given.pop(trial_id, None)
         if given is None:
             return
-        row: Row | None = None if error or not result else result.get("row")
-        if row is None:
-            row = failed_row(given.number, given.point, given.spec.as_dict(), "its process died")
-        self._search.finish(row)
+        if not error and result and "row" in result:
+            self._search.finish(json.loads(result["row"]))
+        else:
+            problem = "its process died"
+            died = failed_row(given.number, given.point, given.spec.as_dict(), problem)
+            self._search.finish(died, again=True)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: what is finished is in the lake."""
@@ -90,7 +97,7 @@ class _RoundSearch(Searcher):
         """Nothing, either."""
 
 
-class _RoundHalving(FIFOScheduler):
+class _RoundHalving(FIFOScheduler):  # type: ignore[misc]
     """Ends the trials that `Search` says are not worth their remaining folds."""
 
     def __init__(self, search: Search) -> None:
@@ -140,6 +147,7 @@ class OnTune:
                     storage_path=folder,
                     verbose=0,
                     failure_config=tune.FailureConfig(max_failures=_ATTEMPTS),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 ),
             ).fit()
 
@@ -165,14 +173,15 @@ def _task(job: SweepJob, work: str, *arguments: Any) -> Any:
 
 @contextmanager
 def _quiet_folder() -> Iterator[str]:
-    """A folder for Tune's state, and no files of each trial in it."""
-    before = os.environ.get("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS")
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    """A folder for Tune's state, without files of each trial; our lines are all that is said."""
+    before = {name: os.environ.get(name) for name in _QUIET}
+    os.environ.update(_QUIET)
     try:
         with tempfile.TemporaryDirectory(prefix="tickcast-sweep-") as folder:
             yield folder
     finally:
-        if before is None:
-            del os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"]
-        else:
-            os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

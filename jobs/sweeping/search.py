@@ -92,9 +92,9 @@ class Search:
         """Whether a trial of this round that has reached `value` after so many folds is to end."""
         return self._halving.stops(folds, value)
 
-    def finish(self, row: Row) -> None:
-        """Take in the row of a trial that was given out."""
-        self._keep(row)
+    def finish(self, row: Row, again: bool = False) -> None:
+        """Take in the row of a trial that was given out; with `again` the next start is to try it again."""
+        self._keep(row | {"again": True} if again else row)
         self._take(row)
 
     def _take(self, row: Row) -> None:

@@ -170,7 +170,7 @@ def _as_kinds(given: Any, where: str) -> dict[str, Any]:
 
 
 def _kinds(given: Any, part: str, known: tuple[str, ...]) -> dict[str, Domains]:
-    found = {}
+    found: dict[str, Domains] = {}
     for name, parameters in _as_kinds(given, f"space.{part}").items():
         where = f"space.{part}.{name}"
         _known(name, known, f"space.{part}")

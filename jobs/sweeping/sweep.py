@@ -92,7 +92,8 @@ def run(
         say(f"{len(known)} trials were over before: they are not run again")
 
     def keep(row: Row) -> None:
-        results.put_row(row)
+        if not row.get("again"):
+            results.put_row(row)
         report(row, verdict.winner_of(search.rows | {row["number"]: row}))
 
     search = Search(job.settings, len(prepared.periods.folds), known, keep)
@@ -100,7 +101,9 @@ def run(
     manifest = _manifest(job, prepared, search.rows) | _verdict(job, prepared, search.rows, say)
     results.put_table(search.rows.values())
     manifest |= {"seconds": time.perf_counter() - began, "published": None}
-    results.finish(manifest)
+    # A sweep without a winner is not whole: the next start tries again what has died.
+    if manifest["winner"] is not None:
+        results.finish(manifest)
     return manifest
 
 

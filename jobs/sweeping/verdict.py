@@ -25,7 +25,6 @@ from jobs.sweeping.search import FAILED, FINISHED, Row
 from jobs.sweeping.settings import Periods
 from jobs.sweeping.trial_spec import TrialSpec
 from jobs.training.evaluation import by_moment
-from jobs.training.spec import HEADS
 
 Floats = NDArray[np.float64]
 _DRAWS = 1_000
@@ -95,8 +94,7 @@ def look(job: SweepJob, pairs: Sequence[Pair], periods: Periods, winner: Row) ->
     forecaster = forecaster_of(spec, rows, periods)
     package = None
     if isinstance(forecaster, TreeForecaster):
-        expected = forecaster.fold(start_ns, until_ns, HEADS)
-        package = forecaster.package
+        package, expected = forecaster.publishable(start_ns, until_ns)
     elif periods.has_holdout:
         expected = forecaster.fold(start_ns, until_ns)
     if not any(one.place(start_ns) < len(one) for one in rows):
