@@ -17,9 +17,7 @@ from jobs.history.spec import HistorySpec
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def add_history(
-    to: argparse.ArgumentParser, source: str = "candles:1m"
-) -> argparse._MutuallyExclusiveGroup:
+def add_history(to: argparse.ArgumentParser, source: str = "candles:1m") -> argparse._MutuallyExclusiveGroup:
     """Let the user say which history the job works on: lake, source, venue, symbols, period.
 
     Returns the group that names the lake, for jobs that take their data from elsewhere too.

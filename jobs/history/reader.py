@@ -24,7 +24,9 @@ from jobs.history.spec import DAY_NS, STREAM, HistorySpec
 
 CHUNK_ROWS = 100_000
 """About so many bars or ticks are given at a time."""
-_LONGEST_SPAN_NS = 20 * 365 * DAY_NS
+WHOLE_BYTES = 16 * 2**20
+"""Partitions up to this size are read at once: about a million candles."""
+_YEAR_NS = 366 * DAY_NS
 _CANDLE_COLUMNS = ("interval_ns", "end_ns", "open", "high", "low", "close", "volume", "trades")
 _FLOATS = {"trades": ("price", "size"), "quotes": ("bid", "ask", "bid_size", "ask_size")}
 
@@ -69,14 +71,17 @@ class History:
             raise ConfigError(f"source {self.spec.source} is ticks", "source", "read them with `ticks`")
         maker = CandleBars(self.spec)
         columns = [*_CANDLE_COLUMNS, "buy_volume", "adjustment"]
-        longest_ns = min(CHUNK_ROWS * self.spec.interval_ns, _LONGEST_SPAN_NS)
+        interval_ns = self.spec.interval_ns
+        longest_ns = min(CHUNK_ROWS * interval_ns, _YEAR_NS)
         for start_ns, end_ns in self._spans("candles", venue, symbol, longest_ns):
             rows = self.lake.read(
                 "candles", venue, symbol, start_ns, end_ns, columns, archived=self._archived
             )
-            rows = rows.filter(pc.equal(rows.column("interval_ns"), self.spec.interval_ns))
-            if rows.num_rows:
-                yield maker.update(rows)
+            ours = pc.equal(rows.column("interval_ns"), interval_ns)
+            if not pc.all(ours).as_py():
+                rows = rows.filter(ours)
+            for first in range(0, rows.num_rows, CHUNK_ROWS):
+                yield maker.update(rows.slice(first, CHUNK_ROWS))
 
     def ticks(self, venue: str, symbol: str) -> Iterator[Ticks]:
         """The ticks of a symbol, at most 100,000 at a time.
@@ -113,23 +118,17 @@ class History:
             yield ticks[np.argsort(ticks.ts_ns, kind="stable")]
 
     def _spans(self, table: str, venue: str, symbol: str, longest_ns: int) -> Iterator[tuple[int, int]]:
-        """The times at which there may be rows, in order, cut at multiples of `longest_ns`."""
+        """The times at which there may be rows, in order: whole partitions, large ones cut."""
         spec = self.spec
         first = None if spec.start_ns is None else layout.period_date(table, spec.start_ns)
         last = None if spec.end_ns is None else layout.period_date(table, spec.end_ns - 1)
-        found = self.lake.catalogue.holdings(table, venue, symbol, first, last, self._archived)
-        runs: list[list[int]] = []
-        for partition in (one.partition for one in found):
-            start_ns = layout.day_start_ns(partition.date)
-            if runs and runs[-1][1] == start_ns:
-                runs[-1][1] = partition.end_ns
-            else:
-                runs.append([start_ns, partition.end_ns])
-        for low, high in runs:
-            at = low if spec.start_ns is None else max(low, spec.start_ns)
-            end = high if spec.end_ns is None else min(high, spec.end_ns)
+        for one in self.lake.catalogue.holdings(table, venue, symbol, first, last, self._archived):
+            start_ns, end_ns = layout.day_start_ns(one.partition.date), one.partition.end_ns
+            at = start_ns if spec.start_ns is None else max(start_ns, spec.start_ns)
+            end = end_ns if spec.end_ns is None else min(end_ns, spec.end_ns)
+            small = sum(file.size for file in one.to_read) <= WHOLE_BYTES
             while at < end:
-                until = min((at // longest_ns + 1) * longest_ns, end)
+                until = end if small else min((at // longest_ns + 1) * longest_ns, end)
                 yield at, until
                 at = until
 

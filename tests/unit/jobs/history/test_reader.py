@@ -44,8 +44,12 @@ def quotes(n: int, **columns: Any) -> pa.Table:
     return pa.table(clocks | book | columns)
 
 
-def test_bars_come_in_chunks_of_one_run_of_sessions(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "CHUNK_ROWS", 20_000)
+@pytest.mark.parametrize(("whole_bytes", "rows", "least"), [(0, 20_000, 3), (reader.WHOLE_BYTES, 1_000, 6)])
+def test_bars_come_in_chunks_of_one_run_of_sessions(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, whole_bytes: int, rows: int, least: int
+) -> None:
+    monkeypatch.setattr(reader, "CHUNK_ROWS", rows)
+    monkeypatch.setattr(reader, "WHOLE_BYTES", whole_bytes)
     # 2024-12-30 to 2025-01-02, with a hole of an hour over the turn of the year; one day three years before.
     new_year = 1_735_689_600 * 10**9
     ends = new_year + np.arange(-2_880, 1_440) * MINUTE_NS
@@ -57,7 +61,8 @@ def test_bars_come_in_chunks_of_one_run_of_sessions(lake: Lake, monkeypatch: pyt
     history = History(lake, HistorySpec("candles:1m", VENUE))
     assert history.symbols() == [(VENUE, "A")]
     chunks = list(history.bars(VENUE, "A"))
-    assert len(chunks) >= 3
+    assert len(chunks) >= least
+    assert max(map(len, chunks)) <= rows + 300
     bars = Bars.concat(chunks)
     assert bars.end_ns[bars.column("filled") == 0].tolist() == [*old.tolist(), *ends.tolist()]
     assert int(bars.column("filled").sum()) == 300 + 60
