@@ -54,7 +54,8 @@ def typed(
     codes, names = _symbols(form, raw)
     at_ns, known = times_ns(raw.column("time"), form.by_name["time"])
     checked = _READERS[form.kind](form, raw, at_ns)
-    checked.refused.insert(0, ("no time", ~known))
+    nameless = np.array([not name for name in names], np.bool_)[codes]
+    checked.refused = [("no symbol", nameless), ("no time", ~known), *checked.refused]
     refused = np.zeros(raw.num_rows, np.bool_)
     counts = _Counts(form, raw, first_row, codes, names, report)
     for kind, mask in checked.refused:

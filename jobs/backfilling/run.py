@@ -10,12 +10,11 @@ there.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Protocol
 
 from cluster.errors import ObjectMissing, StoreError
@@ -81,9 +80,12 @@ class Backfill:
     def _batch(self, batch: list[tuple[Path, str]], done: Backfilled, progress: Progress) -> None:
         paths = [path for path, _ in batch]
         try:
-            with _spool_folder() as folder:
+            with TemporaryDirectory(prefix="tickcast-backfill-", ignore_cleanup_errors=True) as folder:
                 scans = self._workers.scan(
-                    paths, self._spec, folder, lambda number, part: progress.reading(paths[number].name, part)
+                    paths,
+                    self._spec,
+                    Path(folder),
+                    lambda number, part: progress.reading(paths[number].name, part),
                 )
                 tasks = _tasks(scans, self._spec)
                 finished: list[int] = []
@@ -96,7 +98,7 @@ class Backfill:
         except OSError as error:
             fix = "make room for the files there, or set TMPDIR to another folder"
             said = error.strerror or str(error)
-            raise StoreError(f"sorting out failed: {said}", tempfile.gettempdir(), fix) from error
+            raise StoreError(f"sorting out failed: {said}", gettempdir(), fix) from error
         for scan in scans:
             done.report.add(scan.report)
         for task, findings in zip(tasks, found, strict=True):
@@ -123,17 +125,6 @@ class Backfill:
             "symbols": sorted(scan.report.symbols),
         }
         self._lake.store.put(key, json.dumps(note, sort_keys=True).encode())
-
-
-class _spool_folder:
-    """A folder that is gone afterwards, also where that takes two attempts."""
-
-    def __enter__(self) -> Path:
-        self._path = Path(tempfile.mkdtemp(prefix="tickcast-backfill-"))
-        return self._path
-
-    def __exit__(self, *error: object) -> None:
-        shutil.rmtree(self._path, ignore_errors=True)
 
 
 def _batches(files: list[tuple[Path, str]]) -> Iterator[list[tuple[Path, str]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from features.errors import ConfigError
 
@@ -27,7 +27,7 @@ class BackfillSpec:
     symbol: str | None = None
     """For files without a column for it."""
     format: str = "auto"
-    replace: bool = field(default=False)
+    replace: bool = False
     """Candles that differ from those stored replace them."""
 
     def __post_init__(self) -> None:

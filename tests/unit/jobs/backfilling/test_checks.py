@@ -75,6 +75,11 @@ def test_order_is_judged_symbol_by_symbol(store: MemoryStore, tmp_path: Path) ->
     assert (repaired(done, "A"), repaired(done, "B")) == ({}, {"out of order": 1})
 
 
+def test_rows_of_nobody_are_refused(store: MemoryStore, tmp_path: Path) -> None:
+    done = backfill(store, trades(tmp_path, f",{MS},1,1", f"A,{MS},1,1", header="symbol,time,price,size"))
+    assert (refused(done, ""), refused(done, "A")) == ({"no symbol": 1}, {})
+
+
 @pytest.mark.parametrize("price", ["0", "-1", "nan", "inf", "", "1e-200"])
 def test_prices_that_are_none_are_refused(store: MemoryStore, tmp_path: Path, price: str) -> None:
     done = backfill(store, trades(tmp_path, f"{MS},{price},1,1", f"{MS},1,1,2"), symbol="A")
