@@ -11,7 +11,7 @@ from typing import Any
 from cluster.storage.lake import Lake
 from cluster.storage.objects import open_store
 from cluster.storage.store_spec import StoreSpec
-from features.errors import TickcastError
+from features.errors import ConfigError, DataError, TickcastError
 from jobs.history.reader import History
 from jobs.history.spec import HistorySpec
 from jobs.sweeping.cache import ArrayCache
@@ -64,7 +64,7 @@ class SweepJob:
         self.data.spent = Spent()
         try:
             found, problem = self.data.span(pair, self.wanted.sampling), "no bars in this period"
-        except TickcastError as error:
+        except (DataError, ConfigError) as error:
             found, problem = None, str(error)
         return found, "" if found else problem, self.data.spent
 
@@ -73,7 +73,7 @@ class SweepJob:
         self.data.spent = Spent()
         try:
             self.data.prepare(pair, self.wanted, until_ns)
-        except TickcastError as error:
+        except (DataError, ConfigError) as error:
             return str(error), self.data.spent
         return "", self.data.spent
 

@@ -38,14 +38,20 @@ def lengthen(bars: Bars, interval_ns: int, to_ns: int) -> Bars:
 
 
 def _values(bars: Bars, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The values of each run of bars; filled parts tell the last price again, and set none."""
     values = bars.values[:, last].copy()
     rows = {name: row for row, name in enumerate(BAR_COLUMNS)}
+    filled = bars.values[rows["filled"]] > 0.0
+    all_filled = np.logical_and.reduceat(filled, first)
     for name in _SUMS:
         values[rows[name]] = np.add.reduceat(bars.values[rows[name]], first)
-    values[rows["open"]] = bars.values[rows["open"]][first]
-    values[rows["high"]] = np.maximum.reduceat(bars.values[rows["high"]], first)
-    values[rows["low"]] = np.minimum.reduceat(bars.values[rows["low"]], first)
-    values[rows["filled"]] = np.minimum.reduceat(bars.values[rows["filled"]], first)
+    for name, reduce, nothing in (("high", np.maximum, -np.inf), ("low", np.minimum, np.inf)):
+        known = np.where(filled, nothing, bars.values[rows[name]])
+        values[rows[name]] = np.where(all_filled, values[rows[name]], reduce.reduceat(known, first))
+    places = np.where(filled, len(bars), np.arange(len(bars)))
+    opening = np.minimum(np.minimum.reduceat(places, first), last)
+    values[rows["open"]] = bars.values[rows["open"]][opening]
+    values[rows["filled"]] = all_filled
     volume = values[rows["volume"]]
     traded = np.add.reduceat(bars.values[rows["vwap"]] * bars.values[rows["volume"]], first)
     some = volume > 0.0

@@ -9,7 +9,7 @@ docs/sweeps.md shows the file. Whatever can't be is refused before anything is c
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,7 +184,6 @@ def _kinds(given: Any, part: str, known: tuple[str, ...]) -> dict[str, Domains]:
 
 def _check(space: Space) -> None:
     """Raise ConfigError for what can't be, whatever is drawn: each value is tried with the first others."""
-    first = _first(space)
     for sampling in space.sampling.values:
         for horizon in space.horizon.values:
             where = f"space: sampling {sampling}, horizon {horizon}"
@@ -195,45 +194,44 @@ def _check(space: Space) -> None:
             except SpecError as error:
                 fix = error.fix or "every horizon must be whole bars of every sampling"
                 raise ConfigError(error.problem, where, fix) from None
+    horizon, features = str(space.horizon.values[0]), next(iter(space.features.values()))
+    bars = str(space.sampling.values[0])
+
+    def tried(part: str, kind: str, given: Mapping[str, Value]) -> None:
+        if part == "model":
+            TrialSpec.of(bars, horizon, features, kind, given, "flat", {})
+        else:
+            TrialSpec.of(bars, horizon, features, "naive", {}, kind, given)
+
     for part, kinds in (("model", space.model), ("rule", space.rule)):
         for kind, parameters in kinds.items():
-            base = {name: value for name, value in first.items() if "." not in name} | {part: kind}
-            own = {f"{kind}.{name}": domain.values[0] for name, domain in parameters.items()}
-            other = {n: v for n, v in first.items() if n.split(".")[0] in (base["model"], base["rule"])}
-            for name, domain in parameters.items() or (("", Domain("choice", ("",))),):
-                for value in domain.values:
-                    tried = base | other | own | ({f"{kind}.{name}": value} if name else {})
-                    try:
-                        space.spec(tried)
-                    except SpecError as error:
-                        if name and _is_relation(part, kind, parameters):
-                            continue
-                        where = f"space.{part}.{kind}" + (f".{name}" if name else "")
-                        raise ConfigError(error.problem, where, error.fix) from None
+            for name, given in _ends(parameters, alone=part == "model"):
+                try:
+                    tried(part, kind, given)
+                except SpecError as error:
+                    if part == "rule" and _is_of_several(kind, parameters):
+                        continue
+                    where = f"space.{part}.{kind}" + (f".{name}" if name else "")
+                    raise ConfigError(error.problem, where, error.fix) from None
 
 
-def _is_relation(part: str, kind: str, parameters: Domains) -> bool:
-    """Whether a rule's arguments are judged together: an end of one range may not fit that of another."""
-    if part != "rule":
-        return False
-    known = {argument.name for argument in RULES[kind].arguments}
-    return set(parameters) <= known and bool(RULES[kind].relation((0.0,) * len(RULES[kind].arguments)))
+def _ends(parameters: Domains, alone: bool) -> Iterator[tuple[str, dict[str, Value]]]:
+    """Each value or end of each parameter, with the first of the others or `alone`; "" names none of them."""
+    first = {name: domain.values[0] for name, domain in parameters.items()}
+    if not alone or not parameters:
+        yield "", first
+    for name, domain in parameters.items():
+        for value in domain.values:
+            yield name, {name: value} if alone else first | {name: value}
 
 
-def _first(space: Space) -> dict[str, Value]:
-    """The first value of everything, as a point."""
-
-    class First:
-        def suggest_categorical(self, name: str, choices: Any) -> Any:
-            return choices[0]
-
-        def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-            return low
-
-        def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-            return low
-
-    return space.draw(First())
+def _is_of_several(rule: str, parameters: Domains) -> bool:
+    """Whether a rule's arguments are judged together: an end of one range need not fit that of another."""
+    arguments = RULES[rule].arguments
+    needed = {argument.name for argument in arguments if argument.default is None}
+    known = {argument.name for argument in arguments}
+    together = bool(RULES[rule].relation((0.0,) * len(arguments)))
+    return together and needed <= set(parameters) <= known
 
 
 def sampling_text(given: str) -> str:
