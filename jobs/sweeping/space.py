@@ -16,7 +16,6 @@ from typing import Any
 
 import yaml
 
-from features import durations
 from features.bars import BarSpec
 from features.engine import EngineSpec
 from features.errors import ConfigError, SpecError
@@ -184,24 +183,23 @@ def _kinds(given: Any, part: str, known: tuple[str, ...]) -> dict[str, Domains]:
 
 def _check(space: Space) -> None:
     """Raise ConfigError for what can't be, whatever is drawn: each value is tried with the first others."""
-    for sampling in space.sampling.values:
+    for bars in space.sampling.values:
         for horizon in space.horizon.values:
-            where = f"space: sampling {sampling}, horizon {horizon}"
+            where = f"space: sampling {bars}, horizon {horizon}"
             try:
-                bars = BarSpec.parse(sampling_text(str(sampling)))
-                EngineSpec("*", bars=bars, features=("log_return:1",), horizons=(str(horizon),))
-                durations.parse_ns(str(horizon))
+                spec = BarSpec.parse(sampling_text(str(bars)))
+                EngineSpec("*", bars=spec, features=("log_return:1",), horizons=(str(horizon),))
             except SpecError as error:
                 fix = error.fix or "every horizon must be whole bars of every sampling"
                 raise ConfigError(error.problem, where, fix) from None
-    horizon, features = str(space.horizon.values[0]), next(iter(space.features.values()))
-    bars = str(space.sampling.values[0])
+    first, features = str(space.horizon.values[0]), next(iter(space.features.values()))
+    sampling = str(space.sampling.values[0])
 
     def tried(part: str, kind: str, given: Mapping[str, Value]) -> None:
         if part == "model":
-            TrialSpec.of(bars, horizon, features, kind, given, "flat", {})
+            TrialSpec.of(sampling, first, features, kind, given, "flat", {})
         else:
-            TrialSpec.of(bars, horizon, features, "naive", {}, kind, given)
+            TrialSpec.of(sampling, first, features, "naive", {}, kind, given)
 
     for part, kinds in (("model", space.model), ("rule", space.rule)):
         for kind, parameters in kinds.items():

@@ -75,7 +75,7 @@ def test_what_is_held_out_is_looked_at_once(job: SweepJob, monkeypatch: pytest.M
     winner, found = row(3, FINISHED, 0.1), periods(job)
     first = verdict.look_once(job, PAIRS, found, winner)
     assert first["answers"] == 2 * (600 - 4) and first["trial"] == 3 and first["looks_before"] == 0
-    assert first["skill_low"] < first["skill"] < first["skill_high"] and first["skill"] > 0.05
+    assert first["skill_low"] < first["skill"] < first["skill_high"] and first["skill"] > 0.005
     # Again, whoever has won by then: the score stays, and nobody looks.
     monkeypatch.setattr(verdict, "look", lambda *given: pytest.fail("looked again"))
     assert verdict.look_once(job, PAIRS, found, row(4, FINISHED, 0.2)) == first
