@@ -134,7 +134,8 @@ def boil_down(chunks: Chunks, panes: Panes, overlap: int) -> Evidence:
             has = np.isfinite(values) & np.isfinite(found)
             place = np.searchsorted(bounds, values[has], side="right")
             sums_of.add(place, values[has], found[has], overlap)
-    return Evidence(sums, *groups, answers, unmoved)
+    by_forecast, by_width, by_p_up = groups
+    return Evidence(sums, by_forecast, by_width, by_p_up, answers, unmoved)
 
 
 def together(parts: Sequence[Evidence]) -> Evidence:

@@ -8,6 +8,7 @@ parts: memory is bounded by what is drawn, not by the period.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def report_of(
     importance: Sequence[Importance] = (),
 ) -> Page:
     """The report of a run whose manifest is at hand, which may be one with symbols that failed."""
-    engine = EngineSpec.from_json(_json(manifest.settings["engine"]))
+    engine = EngineSpec.from_json(json.dumps(manifest.settings["engine"]))
     forecasts = _forecasts(results, manifest, engine)
     sections = [
         verdict_section(forecasts, rule_cards(manifest.summary)),
@@ -71,7 +72,7 @@ def report_of(
         models_section(forecasts),
         importance_section(importance) if importance else None,
         trials.section() if trials is not None else None,
-        _settings_section(manifest, forecasts),
+        _settings_section(results, manifest, forecasts),
     ]
     made = wording.moment(manifest.created_at_ns)
     return Page(
@@ -112,9 +113,10 @@ class _Answers:
 
 def answer_rows(rows: pa.Table) -> AnswerRows:
     """Rows of answers as arrays; the probability of a rise where there is such a column."""
-    columns = [rows[name].to_numpy() for name in _ANSWERS]
+    made, forecast, lower, upper, outcome = (rows[name].to_numpy() for name in _ANSWERS)
     has_p_up = "p_up" in rows.column_names
-    return AnswerRows(*columns, rows["p_up"].to_numpy() if has_p_up else np.full(rows.num_rows, np.nan))
+    p_up = rows["p_up"].to_numpy() if has_p_up else np.full(rows.num_rows, np.nan)
+    return AnswerRows(made, forecast, lower, upper, outcome, p_up)
 
 
 def _curves(
@@ -173,7 +175,7 @@ def _period_ns(span_ns: int) -> int:
     return next((size for size in sizes if span_ns // size <= _MOST_PERIODS), sizes[-1])
 
 
-def _settings_section(manifest: Manifest, forecasts: Forecasts) -> Section:
+def _settings_section(results: Results, manifest: Manifest, forecasts: Forecasts) -> Section:
     parts: list[Html] = []
     for title, values in _settings(manifest).items():
         if values:
@@ -192,9 +194,36 @@ def _settings_section(manifest: Manifest, forecasts: Forecasts) -> Section:
     )
     rows = [_data_row(forecasts.names[one.venue, one.symbol], one) for one in manifest.symbols]
     parts.append(table("What every symbol was fed.", columns, rows))
+    parts += _swaps(results, manifest, forecasts)
     if not manifest.symbols:
         parts.append(paragraph("The run has no symbol.", "quiet"))
     return Section("settings", "Settings and data", join(parts))
+
+
+def _swaps(results: Results, manifest: Manifest, forecasts: Forecasts) -> list[Html]:
+    """The models that were trained on the way; nothing where there are none."""
+    rows = []
+    for one in manifest.symbols:
+        if one.failed or not one.parts.get("swaps"):
+            continue
+        name = forecasts.names[one.venue, one.symbol]
+        for swap in results.read("swaps", one.venue, one.symbol).to_pylist():
+            times = (wording.moment(swap[column]) for column in ("at_ns", "first_ns", "last_due_ns"))
+            cells = [Cell(name), Cell(f"{swap['version']:,}", swap["version"]), *map(Cell, times)]
+            rows.append([*cells, Cell(f"{swap['rows']:,}", swap["rows"]), Cell(swap["library"])])
+    if not rows:
+        return []
+    columns = (
+        Column("Symbol", False),
+        Column("Version"),
+        Column("In use from (UTC)", False),
+        Column("First row asked", False),
+        Column("Last row answered", False),
+        Column("Rows"),
+        Column("Library", False),
+    )
+    made = table("Models trained on the way, from what was answered before.", columns, rows)
+    return [details(f"Trained models ({len(rows):,})", made)]
 
 
 def _settings(manifest: Manifest) -> dict[str, dict[str, str]]:
@@ -235,9 +264,3 @@ def _data_row(name: str, one: SymbolResult) -> list[Cell]:
         Cell(wording.number(one.seconds, 1), one.seconds),
         Cell(remark or wording.NOTHING, tone="bad" if one.failed else ""),
     ]
-
-
-def _json(values: Any) -> str:
-    import json
-
-    return json.dumps(values)

@@ -17,6 +17,8 @@ from jobs.reporting.rolling_skill import Panes, rolling
 ALL = "All symbols"
 MOST_SYMBOLS = 40
 """Symbols with charts of their own; the others are in the tables and in what is drawn of all."""
+_LEAST_DRAWN = 5
+"""Answers that do not overlap below which a share is not drawn; the table has it."""
 Named = tuple[str, str, Evidence]
 """Horizon, symbol or ALL, evidence."""
 
@@ -222,9 +224,14 @@ def _width_view(horizon: str, name: str, evidence: Evidence, stated: float) -> V
 
 def _p_up_view(horizon: str, name: str, evidence: Evidence) -> View:
     groups = evidence.by_p_up
-    has = groups.count > 0.0
+    has = groups.independent >= _LEAST_DRAWN
     if not has.any():
-        return _view(horizon, name, [], f"{name} at {horizon}: the probability of a rise was not kept.")
+        return _view(
+            horizon,
+            name,
+            [],
+            f"{name} at {horizon}: nothing, or too little, was kept of the probability of a rise.",
+        )
     x, y, error = 100 * groups.mean_expected[has], 100 * groups.mean_found[has], 100 * groups.error[has]
     traces = [
         charts.reference("as said", [0, 100], [0, 100]),
@@ -232,12 +239,12 @@ def _p_up_view(horizon: str, name: str, evidence: Evidence) -> View:
             "rose", charts.numbers(x), y, "@4", error, hovertemplate="said %{x:.1f} %: %{y:.1f} % rose"
         ),
     ]
-    total = groups.count.sum()
+    total = groups.count[has].sum()
     off = float(np.sum(groups.count[has] * np.abs(x - y)) / total)
     text = (
         f"{name} at {horizon}: {wording.number(off, 2)} percentage points between what was said and the "
         f"share that rose, on average over {wording.count(float(total))} answers; the price rose in "
-        f"{wording.percent(float(groups.found.sum() / total), 1)} and had not moved in "
+        f"{wording.percent(float(groups.found[has].sum() / total), 1)} and had not moved in "
         f"{wording.percent(evidence.unmoved / max(1, evidence.answers), 1)}."
     )
     return _view(horizon, name, traces, text)

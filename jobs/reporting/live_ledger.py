@@ -147,8 +147,9 @@ class _Source:
             rows = self._rows("answers", low, high, _ANSWERS, horizon)
             made = rows["made_at_ns"].to_numpy()
             p_up = self._p_up(horizon, made) if with_p_up and len(made) else np.full(len(made), np.nan)
-            columns = [_floats(rows, name) for name in ("forecast", "lower", "upper", "outcome")]
-            yield AnswerRows(made, *columns, p_up)
+            names = ("forecast", "lower", "upper", "outcome")
+            forecast, lower, upper, outcome = (_floats(rows, name) for name in names)
+            yield AnswerRows(made, forecast, lower, upper, outcome, p_up)
 
     def _p_up(self, horizon: str, made_at_ns: Any) -> Any:
         """What the forecasts made at these times said of a rise; NaN where one is not in the lake."""

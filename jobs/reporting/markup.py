@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import count
 
 from jobs.reporting.wording import NOTHING
 
@@ -118,15 +117,3 @@ def _row(columns: Sequence[Column], cells: Sequence[Cell]) -> Html:
         scope = "row" if place == 0 else None
         made.append(tag(name, cell.text, scope=scope, class_=" ".join(words) or None, data_key=key))
     return tag("tr", join(made))
-
-
-class Identities:
-    """Names for elements, each given once."""
-
-    def __init__(self) -> None:
-        self._given: dict[str, count[int]] = {}
-
-    def new(self, stem: str) -> str:
-        """A name that begins with `stem`."""
-        number = next(self._given.setdefault(stem, count(1)))
-        return stem if number == 1 else f"{stem}-{number}"

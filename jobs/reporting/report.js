@@ -59,6 +59,7 @@
       hovermode: "x unified",
       hoverlabel: { bgcolor: "@raised", bordercolor: "@line", font: { color: "@text" } },
       legend: { orientation: "h", x: 0, y: 1.02, xanchor: "left", yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: "@quiet", activecolor: "@text" },
       bargap: 0.15,
     };
     const given = merged(chart.data.layout, view.layout);
@@ -134,7 +135,8 @@
   const only = /^#only=([\w-]+)$/.exec(location.hash);
   if (only && charts.has(only[1])) {
     document.body.replaceChildren(document.getElementById(only[1]));
-    charts.get(only[1]).place.style.height = `${innerHeight - 120}px`;
+    charts.get(only[1]).place.style.height = `${innerHeight - 130}px`;
+    CONFIG.displayModeBar = false;
     draw(charts.get(only[1]));
     return;
   }
