@@ -79,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--cache", type=Path, metavar="DIR", help="copies of shared data where the lake is S3")
     made.add_argument("--local", action="store_true", help="in this process, one trial after the other")
     made.add_argument("--again", action="store_true", help="forget what an equal sweep has done before")
+    made.add_argument("--report", type=Path, metavar="FILE", help="write the trials as an HTML page")
     made.add_argument("--publish", action="store_true", help="give the winner's model to the registry")
     return made
 
@@ -98,6 +99,11 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
         say(f"sweep {job.run_id}: done before; --again runs it anew")
     if arguments.publish and manifest["published"] is None:
         manifest = _published(job, results, manifest)
+    if arguments.report is not None:
+        from jobs.sweeping.report import write_report
+
+        size = write_report(manifest, results.rows(), arguments.report)
+        say(f"{arguments.report}: {size / 1e6:.1f} MB")
     if not arguments.json:
         console = Console()
         tables.show(console if console.is_terminal else Console(width=_FILE_WIDTH), manifest, results.rows())

@@ -30,6 +30,7 @@ from tests.bench import (
     report,
     sampling,
     skill,
+    sweeps,
     tick_path,
     trading,
     training,
@@ -38,7 +39,18 @@ from tests.bench.suite import Benchmark, Effort
 
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (kernels, tick_path, latency, http_service, memory, skill, trading, backtest, training)
+    for module in (
+        kernels,
+        tick_path,
+        latency,
+        http_service,
+        memory,
+        skill,
+        trading,
+        backtest,
+        training,
+        sweeps,
+    )
 }
 
 

@@ -108,11 +108,12 @@ def test_the_winner_is_published_and_odd_symbols_are_told(
 
 
 def test_a_table_for_people_and_an_end_in_time(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = lake.parent / "sweep.html"
     words = [word for word in run(lake, "--trials", "1")[1] if word != "--json"]
+    words += ["--trials", "4", "--time-budget", "1ms", "--report", str(page)]
     capsys.readouterr()
-    assert (
-        command_line.main(sweep.parser(), sweep.run, [*words, "--trials", "4", "--time-budget", "1ms"]) == 0
-    )
+    assert command_line.main(sweep.parser(), sweep.run, words) == 0
+    assert "Parameter sweep" in page.read_text() and "winner: trial 1;" in page.read_text()
     said = capsys.readouterr().out
     assert "winner: trial 1;" in said and "held out, from " in said and "% learning" in said
     assert "1 trials: 1 whole" in said

@@ -151,3 +151,9 @@ def test_a_file_that_is_no_space_is_refused(tmp_path: Path, text: str) -> None:
 def test_ranges_that_may_cross_are_allowed() -> None:
     space = made({"rule": {"crossover": {"fast": "int(2, 20)", "slow": "int(10, 50)"}}})
     assert space.spec(space.draw(Drawn(0.0))).rule.startswith("crossover:2,10")
+
+
+def test_the_example_in_the_docs_is_a_space() -> None:
+    space = made(load(Path(__file__).resolve().parents[4] / "docs/sweep.yaml"))
+    assert space.spec(space.draw(Drawn(0.5))).sampling == "time:1m"
+    assert space.spec(space.draw(Drawn(1.0))).train_spec().library == "lightgbm"
