@@ -90,6 +90,10 @@ class _RoundSearch(Searcher):  # type: ignore[misc]
             died = failed_row(given.number, given.point, given.spec.as_dict(), problem)
             self._search.finish(died, again=True)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune writes itself down, for a restoring that is never asked for."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing: what is finished is in the lake."""
 
@@ -103,6 +107,10 @@ class _RoundHalving(FIFOScheduler):  # type: ignore[misc]
     def __init__(self, search: Search) -> None:
         super().__init__()
         self._search = search
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as above."""
+        return {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """The metric is ours."""
