@@ -28,6 +28,7 @@ from jobs.reporting.forecasts import Forecasts, SymbolForecasts, evidence_of
 from jobs.reporting.importance import Importance, importance_section
 from jobs.reporting.markup import Cell, Column, Html, Section, definitions, details, join, paragraph, table
 from jobs.reporting.page import Page
+from jobs.reporting.permutation import History, permuted
 from jobs.reporting.rules import rule_cards, rules_section
 from jobs.reporting.trading import CurveBuilder, RuleCurves, curves_section, points_each
 from jobs.reporting.trials import TrialsTable
@@ -45,12 +46,14 @@ def write_report(
     path: Path,
     trials: TrialsTable | None = None,
     importance: Sequence[Importance] = (),
+    histories: Sequence[History] = (),
 ) -> int:
     """Write the report of a finished run; its size in bytes. Raises DataError for a run that is not finished.
 
-    `trials` are those of a sweep that chose this run's settings; `importance` is that of models it used.
+    `trials` are those of a sweep that chose this run's settings; `importance` is that of models it used. With
+    `histories`, each symbol's bars or ticks, the report says what features are worth (some seconds).
     """
-    return report_of(results, results.manifest(), trials, importance).write(path)
+    return report_of(results, results.manifest(), trials, importance, histories).write(path)
 
 
 def report_of(
@@ -58,6 +61,7 @@ def report_of(
     manifest: Manifest,
     trials: TrialsTable | None = None,
     importance: Sequence[Importance] = (),
+    histories: Sequence[History] = (),
 ) -> Page:
     """The report of a run whose manifest is at hand, which may be one with symbols that failed."""
     engine = EngineSpec.from_json(json.dumps(manifest.settings["engine"]))
@@ -70,7 +74,7 @@ def report_of(
         skill_section(forecasts),
         calibration_section(forecasts),
         models_section(forecasts),
-        importance_section(importance) if importance else None,
+        importance_section(importance, permuted(engine, histories) if histories else ()),
         trials.section() if trials is not None else None,
         _settings_section(results, manifest, forecasts),
     ]
