@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from features import state
 from features.engine import EngineSpec, Step, SymbolEngine
 from features.errors import DataError, ModelMissing, ModelRefused, SnapshotError
 from features.forecaster import MIXTURE
@@ -394,3 +395,24 @@ def test_the_number_of_challengers_is_a_setting() -> None:
     assert EngineSpec("A").digest() == EngineSpec("A", challengers=1).digest()
     assert EngineSpec("A").digest() != EngineSpec("A", challengers=2).digest()
     assert EngineSpec.from_json(SPEC.to_json()) == SPEC
+
+
+def test_a_state_of_a_release_without_slots_goes_on(ticks: Ticks) -> None:
+    spec = small_spec()
+    engine = SymbolEngine(spec)
+    engine.update(ticks[:700])
+    blocks = state.unpack("engine", 2, spec.digest(), engine.snapshot())
+    del blocks["models"]
+    for i, horizon in enumerate(spec.horizons):
+        parts = state.unpack("forecaster", 1, horizon, blocks[f"horizon{i}"])
+        del parts["models"]
+        arrays = state.unpack_arrays(parts["queue"])
+        # Notes ended where what the models say begins now.
+        arrays["rows"] = arrays["rows"][:, : -engine._forecasters[i].models.width]
+        parts["queue"] = state.pack_arrays(**arrays)
+        blocks[f"horizon{i}"] = state.pack("forecaster", 1, horizon, parts)
+    old = SymbolEngine.restore(spec, state.pack("engine", 1, spec.digest(), blocks))
+    assert old.open_questions == engine.open_questions > 0
+    assert old.digest() == engine.digest()
+    assert said([old.update(ticks[700:])]) == said([engine.update(ticks[700:])])
+    old.swap(0, 1, leaning(spec, 0.2))
