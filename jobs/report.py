@@ -1,8 +1,8 @@
-"""`python -m jobs.report`: a backtest, or the live ledger and continuity of a period, as one HTML file.
+"""`python -m jobs.report`: a backtest, a sweep, or what was live in a period, as one HTML file.
 
-With --backtest the report of a finished run; without it that of what actors have stored: how the forecasts
-did, scored again from their answers, and how whole the trades are. The file needs nothing but a browser: no
-network, no server, nothing beside it. --png draws its charts as images, too.
+With --backtest or --sweep the report of a finished run; without them that of what actors have stored: how
+the forecasts did, scored again from their answers, and how whole the trades are. The file needs nothing but a
+browser: no network, no server, nothing beside it. --png draws its charts as images, too.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from jobs.reporting import images, permutation
 from jobs.reporting.backtest_report import report_of
 from jobs.reporting.live_report import live_report
 from jobs.reporting.page import Page
+from jobs.reporting.sweep_report import sweep_report
+from jobs.sweeping.results import SweepResults
 
 _LIVE = ("trades", "bars", "answers", "continuity")
 
@@ -34,7 +36,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = command_line.parser("report", __doc__ or "")
     command_line.add_lake(made)
-    made.add_argument("--backtest", metavar="RUN", help='the id of a run, or "last"')
+    what = made.add_mutually_exclusive_group()
+    what.add_argument("--backtest", metavar="RUN", help='the id of a backtest, or "last"')
+    what.add_argument("--sweep", metavar="RUN", help="the id of a sweep")
     made.add_argument("--venue", help="only this venue")
     made.add_argument(
         "--symbol", action="append", default=[], help="only this one; may be given several times"
@@ -69,16 +73,18 @@ def run(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
 def _page(arguments: argparse.Namespace) -> Page:
     lake = command_line.open_lake(arguments)
-    if arguments.backtest is None:
+    if arguments.backtest is None and arguments.sweep is None:
         start_ns, end_ns = time_ns(arguments.start, "--from"), time_ns(arguments.end, "--to")
         if start_ns is not None and end_ns is not None and start_ns >= end_ns:
             raise ConfigError("the period ends before it begins", "--from/--to", "give an earlier --from")
         return live_report(lake, _chosen(lake, arguments.venue, arguments.symbol), start_ns, end_ns)
-    for option in ("venue", "symbol", "start", "end"):
-        if getattr(arguments, option):
+    for option, value in (("venue", "venue"), ("symbol", "symbol"), ("from", "start"), ("to", "end")):
+        if getattr(arguments, value):
             raise ConfigError(
-                "a backtest is shown whole", "--backtest", "leave --venue, --symbol, --from and --to out"
+                "a run is shown whole", f"--{option}", "leave --venue, --symbol, --from and --to out"
             )
+    if arguments.sweep is not None:
+        return sweep_report(SweepResults(lake.store, arguments.sweep))
     results = Results(lake.store, _run_id(lake, arguments.backtest))
     manifest = results.manifest()
     return report_of(results, manifest, histories=_histories(lake, manifest))

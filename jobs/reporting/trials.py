@@ -51,10 +51,10 @@ class TrialsTable:
         measures = list(dict.fromkeys(name for one in self.trials for name in one.measures))
         columns = [
             Column("Trial"),
-            *(Column(name, _all_numbers(self.trials, name)) for name in names),
             Column(self.value),
-            *(Column(name) for name in measures),
             Column("State", False),
+            *(Column(name, _all_numbers(self.trials, name)) for name in names),
+            *(Column(name) for name in measures),
             Column("Took"),
         ]
         shown = self.trials[:_MOST_ROWS]
@@ -74,10 +74,10 @@ class TrialsTable:
         found = [one.measures.get(name) for name in measures]
         return [
             Cell(f"{one.number:,}", one.number, tone),
-            *settings,
             Cell(wording.significant(one.value, 5), one.value, tone),
-            *(Cell(wording.significant(value), value) for value in found),
             Cell(one.state, tone="bad" if one.state == "failed" else ""),
+            *settings,
+            *(Cell(wording.significant(value), value) for value in found),
             Cell(wording.duration(one.seconds), one.seconds),
         ]
 

@@ -186,8 +186,8 @@ def test_trials_and_importance_are_shown_where_given(results: Results) -> None:
     splits = [Importance("model 7", "1m", {"rsi:3": 30, "zscore:4": 10}), Importance("model 8", "1m", {})]
     page = check(report_of(results, manifest, trials, splits).html())
     first, second, _ = page.table("Every trial")
-    assert first[:4] == ["1", "3", "long", "0.12500"]
-    assert second[3:6] == ["–", "–", "failed"]
+    assert first == ["1", "0.12500", "finished", "3", "long", "1.500", "2 s"]
+    assert second == ["2", "–", "failed", "5", "flat", "–", "–"]
     chart = page.view("trials-chart", "all")
     assert chart["traces"]["skill"]["y"].tolist() == [0.125, 0.25]
     assert chart["traces"]["chosen"]["x"].tolist() == [3]

@@ -49,7 +49,9 @@ def test_it_writes_the_file_and_says_what_is_in_it(
         (["--from", "2024-01-02", "--to", "2024-01-01"], "ends before it begins"),
         (["--backtest", "abc"], "no finished backtest"),
         (["--backtest", "last"], "no finished backtest"),
-        (["--backtest", "abc", "--symbol", "AAA"], "a backtest is shown whole"),
+        (["--backtest", "abc", "--symbol", "AAA"], "a run is shown whole"),
+        (["--sweep", "abc"], "no finished sweep"),
+        (["--sweep", "abc", "--to", "2024-01-01"], "a run is shown whole"),
     ],
 )
 def test_what_can_not_be_is_one_line(
