@@ -42,6 +42,7 @@ from jobs.sweeping.results import SweepResults
 from jobs.sweeping.search import Row
 from jobs.sweeping.settings import OBJECTIVES, SweepSettings
 from jobs.sweeping.space import Space, load, parse_space
+from jobs.sweeping.trial_spec import TrialSpec
 
 _FILE_WIDTH = 150
 
@@ -178,18 +179,26 @@ def _published(job: SweepJob, results: SweepResults, manifest: dict[str, Any]) -
     if data is None:
         say("there is no model to publish: the winner is an online learner, or there is none")
         return manifest
+    package, spec = ModelPackage.from_bytes(data), TrialSpec.from_dict(manifest["winner"]["spec"])
     about = {
         "made_by": "jobs.sweep",
         "sweep": job.run_id,
         "trial": manifest["winner"]["number"],
-        "spec": manifest["winner"]["spec"],
+        "library": spec.model,
+        "parameters": spec.train_spec().all_parameters(),
+        "train": spec.as_dict(),
+        "scope": "pooled",
         "symbols": manifest["symbols"],
+        "source": job.history.source,
+        "features": list(spec.features),
+        "bars": asdict(spec.bars),
         "trained_until_ns": manifest["periods"]["holdout_ns"],
+        "package_digest": package.digest,
         "luck": manifest["luck"],
         "holdout": manifest["holdout"],
-        "code": manifest["code_version"],
+        "code_version": manifest["code_version"],
     }
-    version = Registry(open_store(job.lake)).publish(ModelPackage.from_bytes(data), about)
+    version = Registry(open_store(job.lake)).publish(package, about)
     manifest = manifest | {"published": version}
     results.finish(manifest)
     return manifest

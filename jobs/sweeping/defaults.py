@@ -50,5 +50,5 @@ def _space(sampling: list[str], horizons: list[str], features: dict[str, list[st
         "horizon": horizons,
         "features": features,
         "model": _MODELS,
-        "rule": {"forecast": {"limit_bps": "loguniform(0.5, 20)"}},
+        "rule": {"forecast": {"limit_bps": "loguniform(0.5, 20)", "hold": "logint(1, 60)"}},
     }

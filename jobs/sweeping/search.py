@@ -107,8 +107,10 @@ class Search:
         points = [dict(self._optuna.suggest(str(number))) for number in numbers]
         self._round = _Round(first, points)
         for number, point in zip(numbers, points, strict=True):
-            if number in self._known:
-                self._take(self._known[number])
+            before = self._known.get(number)
+            # Another version of Optuna may draw something else: its rows are other trials'.
+            if before is not None and before["point"] == point:
+                self._take(before)
                 continue
             try:
                 spec = self._settings.space.spec(point)

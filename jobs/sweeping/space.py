@@ -74,13 +74,13 @@ class Space:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values: equal spaces give equal dicts."""
+        """Plain values: equal spaces give equal dicts. Lists, as the order decides what a seed draws."""
         return {
             "sampling": self.sampling.text,
             "horizon": self.horizon.text,
-            "features": {name: list(texts) for name, texts in self.features.items()},
+            "features": [[name, list(texts)] for name, texts in self.features.items()],
         } | {
-            part: {kind: {name: one.text for name, one in of.items()} for kind, of in kinds.items()}
+            part: [[kind, [[name, one.text] for name, one in of.items()]] for kind, of in kinds.items()]
             for part, kinds in (("model", self.model), ("rule", self.rule))
         }
 
