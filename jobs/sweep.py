@@ -79,7 +79,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, metavar="DIR", help="keep results and shared data in this folder")
     made.add_argument("--cache", type=Path, metavar="DIR", help="copies of shared data where the lake is S3")
     made.add_argument("--local", action="store_true", help="in this process, one trial after the other")
-    made.add_argument("--again", action="store_true", help="forget what an equal sweep has done before")
+    made.add_argument(
+        "--again", action="store_true", help="run the trials of an equal sweep anew; the look stays one"
+    )
     made.add_argument("--report", type=Path, metavar="FILE", help="write the trials as an HTML page")
     made.add_argument("--publish", action="store_true", help="give the winner's model to the registry")
     return made

@@ -140,9 +140,10 @@ class SweepResults:
         return found
 
     def forget(self) -> None:
-        """Remove the sweep, its manifest first; that it has looked at what is held out stays noted."""
+        """Remove the sweep, its manifest first; the score on the held-out period and its model stay."""
         self.store.delete([f"{self._prefix}manifest.json"])
-        self.store.delete([one.key for one in self.store.list(self._prefix)])
+        kept = {f"{self._prefix}{name}" for name in ("holdout.json", "package.bin")}
+        self.store.delete([one.key for one in self.store.list(self._prefix) if one.key not in kept])
 
     def _get(self, name: str) -> Values | None:
         try:

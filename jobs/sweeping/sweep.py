@@ -87,12 +87,14 @@ def run(
     results = job.open_results()
     prepared = prepare(job, runner, pairs)
     say(_prepared(prepared))
-    known = results.rows()
+    known, died = results.rows(), list[Row]()
     if known:
         say(f"{len(known)} trials were over before: they are not run again")
 
     def keep(row: Row) -> None:
-        if not row.get("again"):
+        if row.get("again"):
+            died.append(row)
+        else:
             results.put_row(row)
         report(row, verdict.winner_of(search.rows | {row["number"]: row}))
 
@@ -101,8 +103,10 @@ def run(
     manifest = _manifest(job, prepared, search.rows) | _verdict(job, prepared, search.rows, say)
     results.put_table(search.rows.values())
     manifest |= {"seconds": time.perf_counter() - began, "published": None}
-    # A sweep without a winner is not whole: the next start tries again what has died.
+    # A sweep without a winner is not whole, and until it is, a new start tries again what has died.
     if manifest["winner"] is not None:
+        for row in died:
+            results.put_row(row)
         results.finish(manifest)
     return manifest
 

@@ -88,6 +88,11 @@ def test_a_sweep_that_was_killed_comes_to_the_same(
     assert run(lake, "--out", str(out))[0] == 0
     again = capsys.readouterr().out
     assert "done before" in again and result(again)["holdout"] == result(said)["holdout"]
+    # Even where the trials are run anew.
+    assert run(lake, "--out", str(out), "--again")[0] == 0
+    anew = capsys.readouterr().out
+    assert "trial 8 of 8" in anew and result(anew)["holdout"] == result(said)["holdout"]
+    assert same(result(anew)) == same(whole)
 
 
 def test_the_winner_is_published_and_odd_symbols_are_told(
