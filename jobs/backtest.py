@@ -35,6 +35,7 @@ from jobs.code_version import code_version
 from jobs.command_line import say
 from jobs.history.arguments import add_history, history_of
 from jobs.politeness import be_polite
+from jobs.reporting.backtest_report import histories_of, report_of
 
 Pair = tuple[str, str]
 _FILE_WIDTH = 140
@@ -59,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
         "--trials", type=int, metavar="N", help="variants tried to find these rules, if more than are given"
     )
     made.add_argument("--out", type=Path, metavar="DIR", help="keep the result in this folder")
+    made.add_argument(
+        "--report", type=Path, metavar="FILE", help="write an HTML report, too: docs/reports.md"
+    )
     made.add_argument("--again", action="store_true", help="forget what an equal run has done before")
     made.add_argument("--local", action="store_true", help="in this process, one symbol after the other")
     made.add_argument("--workers", type=int, metavar="N", help="symbols at a time on Ray; one a CPU")
@@ -99,6 +103,9 @@ def _run(arguments: argparse.Namespace) -> tuple[dict[str, Any], int]:
         console = Console()
         tables.show(console if console.is_terminal else Console(width=_FILE_WIDTH), manifest)
         print(f"{results.where}: {manifest.summary['bars']:,} bars in {manifest.seconds:.1f} s")
+    if arguments.report is not None:
+        histories = histories_of(command_line.open_lake(arguments), manifest)
+        report_of(results, manifest, histories=histories).write(arguments.report)
     return _plain(manifest, results), 1 if manifest.summary["failed"] else 0
 
 

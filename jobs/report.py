@@ -16,14 +16,11 @@ from typing import Any
 from cluster.storage.lake import Lake
 from features.errors import ConfigError
 from jobs import command_line
-from jobs.backtesting.job import LakeSource
-from jobs.backtesting.result import Manifest, Results, run_ids
+from jobs.backtesting.result import Results, run_ids
 from jobs.command_line import say
 from jobs.history.arguments import time_ns
-from jobs.history.reader import History
-from jobs.history.spec import HistorySpec
-from jobs.reporting import images, permutation
-from jobs.reporting.backtest_report import report_of
+from jobs.reporting import images
+from jobs.reporting.backtest_report import histories_of, report_of
 from jobs.reporting.live_report import live_report
 from jobs.reporting.page import Page
 from jobs.reporting.sweep_report import sweep_report
@@ -87,19 +84,7 @@ def _page(arguments: argparse.Namespace) -> Page:
         return sweep_report(SweepResults(lake.store, arguments.sweep))
     results = Results(lake.store, _run_id(lake, arguments.backtest))
     manifest = results.manifest()
-    return report_of(results, manifest, histories=_histories(lake, manifest))
-
-
-def _histories(lake: Lake, manifest: Manifest) -> list[permutation.History]:
-    """The history of each symbol of a run; none where it isn't in this lake."""
-    try:
-        values = dict(manifest.settings["history"])
-        spec = HistorySpec(**(values | {"symbols": tuple(values["symbols"])}))
-        known = set(History(lake, spec).symbols())
-    except (TypeError, KeyError, ConfigError):
-        return []
-    pairs = [(one.venue, one.symbol) for one in manifest.symbols if one.answers]
-    return [LakeSource(History(lake, spec), *pair).read for pair in pairs if pair in known]
+    return report_of(results, manifest, histories=histories_of(lake, manifest))
 
 
 def _run_id(lake: Lake, text: str) -> str:

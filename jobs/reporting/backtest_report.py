@@ -17,18 +17,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cluster.storage.lake_reader import LakeReader
 from features import durations
 from features.engine import EngineSpec
+from features.errors import ConfigError
+from jobs.backtesting.job import LakeSource
 from jobs.backtesting.result import Manifest, Results, SymbolResult
 from jobs.backtesting.rule_results import period_equity
-from jobs.reporting import wording
+from jobs.history.reader import History
+from jobs.history.spec import HistorySpec
+from jobs.reporting import permutation, wording
 from jobs.reporting.answers import AnswerRows
 from jobs.reporting.forecast_charts import ALL, MOST_SYMBOLS, calibration_section, skill_section
 from jobs.reporting.forecasts import Forecasts, SymbolForecasts, evidence_of
 from jobs.reporting.importance import Importance, importance_section
 from jobs.reporting.markup import Cell, Column, Html, Section, definitions, details, join, paragraph, table
 from jobs.reporting.page import Page
-from jobs.reporting.permutation import History, permuted
+from jobs.reporting.permutation import permuted
 from jobs.reporting.rules import rule_cards, rules_section
 from jobs.reporting.trading import CurveBuilder, RuleCurves, curves_section, points_each
 from jobs.reporting.trials import TrialsTable
@@ -38,6 +43,7 @@ _ANSWERS = ("made_at_ns", "forecast", "lower", "upper", "outcome")
 _CURVE = ["rule", "end_ns", "price", "position", "equity"]
 _MOST_PERIODS = 200_000
 """Points in time at which the accounts of all symbols are added up, at most."""
+_NO_HISTORY = "What the run was fed is not at hand, so nothing can be said of its features."
 _PERIODS = ("1m", "5m", "15m", "1h", "4h", "1d")
 
 
@@ -46,7 +52,7 @@ def write_report(
     path: Path,
     trials: TrialsTable | None = None,
     importance: Sequence[Importance] = (),
-    histories: Sequence[History] = (),
+    histories: Sequence[permutation.History] = (),
 ) -> int:
     """Write the report of a finished run; its size in bytes. Raises DataError for a run that is not finished.
 
@@ -61,7 +67,7 @@ def report_of(
     manifest: Manifest,
     trials: TrialsTable | None = None,
     importance: Sequence[Importance] = (),
-    histories: Sequence[History] = (),
+    histories: Sequence[permutation.History] = (),
 ) -> Page:
     """The report of a run whose manifest is at hand, which may be one with symbols that failed."""
     engine = EngineSpec.from_json(json.dumps(manifest.settings["engine"]))
@@ -74,7 +80,7 @@ def report_of(
         skill_section(forecasts),
         calibration_section(forecasts),
         models_section(forecasts),
-        importance_section(importance, permuted(engine, histories) if histories else ()),
+        importance_section(importance, permuted(engine, histories) if histories else (), _NO_HISTORY),
         trials.section() if trials is not None else None,
         _settings_section(results, manifest, forecasts),
     ]
@@ -87,6 +93,18 @@ def report_of(
         f"python -m jobs.report --backtest {manifest.run_id}; run finished {made} UTC, code "
         f"{manifest.code_version}. Past results say little about future ones.",
     )
+
+
+def histories_of(lake: LakeReader, manifest: Manifest) -> list[permutation.History]:
+    """What each scored symbol of a run was fed; none where it isn't in this lake."""
+    try:
+        values = dict(manifest.settings["history"])
+        spec = HistorySpec(**(values | {"symbols": tuple(values["symbols"])}))
+        known = set(History(lake, spec).symbols())
+    except (TypeError, KeyError, ConfigError):
+        return []
+    pairs = [(one.venue, one.symbol) for one in manifest.symbols if one.answers]
+    return [LakeSource(History(lake, spec), *pair).read for pair in pairs if pair in known]
 
 
 def _forecasts(results: Results, manifest: Manifest, engine: EngineSpec) -> Forecasts:

@@ -223,7 +223,6 @@ def _happenings(found: Sequence[SymbolContinuity], names: Names) -> Html:
             Cell(one.what, tone=one.tone),
             Cell(one.detail),
         ]
-        for name, one in lines[:_MOST_HAPPENINGS]
+        for name, one in lines
     ]
-    cut = f", the first {_MOST_HAPPENINGS:,} of {len(lines):,}" if len(lines) > _MOST_HAPPENINGS else ""
-    return table(f"What happened, in order{cut}.", columns, rows)
+    return table("What happened, in order.", columns, rows, _MOST_HAPPENINGS)

@@ -20,6 +20,7 @@ from jobs.reporting.markup import Html, Section, join, paragraph
 from jobs.reporting.permutation import Permuted
 
 _MOST_FEATURES = 30
+_NO_MODEL = "No trained model was in use. What learns bar by bar has no importance of features to show."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,11 @@ def of_manifest(name: str, manifest: Mapping[str, Any]) -> list[Importance]:
     ]
 
 
-def importance_section(found: Sequence[Importance], shuffled: Sequence[Permuted] = ()) -> Section:
-    """What shuffling costs, horizon by horizon, and the splits of trained models."""
-    parts = [*_shuffled(shuffled), *_splits(found)]
-    if not parts:
-        text = "No trained model was in use. What learns bar by bar has no importance of features to show."
-        parts = [paragraph(text, "quiet")]
+def importance_section(
+    found: Sequence[Importance], shuffled: Sequence[Permuted] = (), otherwise: str = _NO_MODEL
+) -> Section:
+    """What shuffling costs, horizon by horizon, and the splits of trained models; `otherwise` without any."""
+    parts = [*_shuffled(shuffled), *_splits(found)] or [paragraph(otherwise, "quiet")]
     return Section("importance", "Feature importance", join(parts))
 
 

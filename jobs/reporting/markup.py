@@ -12,6 +12,9 @@ from html import escape
 
 from jobs.reporting.wording import NOTHING
 
+MOST_ROWS = 1_500
+"""Rows of one table, so that a report of thousands of symbols can still be opened."""
+
 
 class Html(str):
     """Markup that needs no escaping any more."""
@@ -25,7 +28,7 @@ class Cell:
 
     text: str
     value: float | None = None
-    """What it is sorted by; None: its text, or last where it is a dash."""
+    """What it is sorted by in a column of numbers, None last; other columns are sorted by their text."""
     tone: str = ""
     """"good", "bad", "warn" or "quiet"."""
 
@@ -91,12 +94,19 @@ def definitions(values: Mapping[str, str]) -> Html:
     return tag("dl", join(pairs), class_="settings")
 
 
-def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Html:
-    """A table that can be sorted by any column; the first cell of a row names it. No rows: a sentence."""
+def table(
+    caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], most: int = MOST_ROWS
+) -> Html:
+    """A table that can be sorted by any column; the first cell of a row names it. No rows: a sentence.
+
+    Beyond `most` rows the first are shown, and the caption says so.
+    """
     if not rows:
         return paragraph(f"{caption.rstrip('.')}: nothing to show.", "quiet")
+    if len(rows) > most:
+        caption = f"{caption} The first {most:,} of {len(rows):,} rows."
     head = tag("tr", join([_heading(column) for column in columns]))
-    body = join([_row(columns, cells) for cells in rows])
+    body = join([_row(columns, cells) for cells in rows[:most]])
     inner = join([tag("caption", tag("span", caption)), tag("thead", head), tag("tbody", body)])
     framed = tag("table", inner, class_="sortable")
     # Whoever has no mouse must be able to reach what a narrow screen hides.
@@ -109,11 +119,12 @@ def _heading(column: Column) -> Html:
 
 
 def _row(columns: Sequence[Column], cells: Sequence[Cell]) -> Html:
+    """A row; cells of numbers have what they are sorted by, by which report.css knows them too."""
     made = []
     for place, (column, cell) in enumerate(zip(columns, cells, strict=True)):
-        words = ["number"] * column.is_number + [cell.tone] * bool(cell.tone)
-        key = "" if cell.text == NOTHING else None if cell.value is None else repr(float(cell.value))
-        name = "th" if place == 0 else "td"
-        scope = "row" if place == 0 else None
-        made.append(tag(name, cell.text, scope=scope, class_=" ".join(words) or None, data_key=key))
+        key = None
+        if column.is_number:
+            key = "" if cell.value is None or cell.text == NOTHING else f"{cell.value:.9g}"
+        name, scope = ("th", "row") if place == 0 else ("td", None)
+        made.append(tag(name, cell.text, scope=scope, class_=cell.tone or None, data_key=key))
     return tag("tr", join(made))

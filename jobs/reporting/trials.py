@@ -12,8 +12,6 @@ from jobs.reporting import charts, wording
 from jobs.reporting.charts import Chart, View, axis
 from jobs.reporting.markup import Cell, Column, Section, join, paragraph, table
 
-_MOST_ROWS = 2_000
-
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -57,15 +55,9 @@ class TrialsTable:
             *(Column(name) for name in measures),
             Column("Took"),
         ]
-        shown = self.trials[:_MOST_ROWS]
-        rows = [self._row(one, names, measures) for one in shown]
-        cut = (
-            f" The first {_MOST_ROWS:,} of {len(self.trials):,} are listed."
-            if len(shown) < len(self.trials)
-            else ""
-        )
+        rows = [self._row(one, names, measures) for one in self.trials]
         parts = [paragraph(self.note)] if self.note else []
-        parts += [self._chart().markup(), table(f"Every trial; the chosen one is green.{cut}", columns, rows)]
+        parts += [self._chart().markup(), table("Every trial; the chosen one is green.", columns, rows)]
         return Section("trials", "Parameter sweep", join(parts))
 
     def _row(self, one: Trial, names: Sequence[str], measures: Sequence[str]) -> list[Cell]:

@@ -19,6 +19,8 @@ _WORDS = {
     OPEN: "does not beat naive",
     UNKNOWN: "too few answers",
 }
+_MOST_SINGLE = 1_000
+_MOST_REMARKS = 8
 _TAIL = 0.025
 """Share of symbols whose 95 % interval lies above 0 though there is no skill."""
 
@@ -57,7 +59,10 @@ def verdict_section(forecasts: Forecasts, more: Sequence[Html] = ()) -> Section:
     names = forecasts.names
     remarks = [f"{names[one.venue, one.symbol]}: {one.remark}" for one in forecasts.symbols if one.remark]
     if remarks:
-        body += [tag("h3", "To be known"), bullets(remarks)]
+        listed = bullets(remarks)
+        long = len(remarks) > _MOST_REMARKS
+        body.append(tag("h3", "To be known"))
+        body.append(details(f"{many(len(remarks), 'symbol')} with a remark", listed) if long else listed)
     return Section("verdict", "Verdict", join(body))
 
 
@@ -203,7 +208,7 @@ def models_section(forecasts: Forecasts, note: str = "") -> Section | None:
         for one in forecasts.symbols
         for score in one.scores
     ]
-    single = table("Every model in every symbol.", _SINGLE_COLUMNS, rows)
+    single = table("Every model in every symbol.", _SINGLE_COLUMNS, rows, _MOST_SINGLE)
     parts.append(details(f"Every symbol ({len(rows):,} rows)", single))
     return Section("models", "Model by model", join(parts))
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cluster.storage.folder_store import FolderStore
+from cluster.storage.lake import Lake
 from features.bars import Bars
 from features.errors import ConfigError, DataError
 from features.trading.performance import measure
+from jobs.backtesting.job import LakeSource
 from jobs.backtesting.result import Manifest, Results, SymbolResult
 from jobs.backtesting.rule_results import read_step
 from jobs.backtesting.settings import BacktestSettings
 from jobs.backtesting.summary import summarise
 from jobs.backtesting.symbol_run import run_symbol
-from jobs.reporting.backtest_report import report_of, write_report
+from jobs.history.reader import History
+from jobs.history.spec import HistorySpec
+from jobs.reporting.backtest_report import histories_of, report_of, write_report
 from jobs.reporting.importance import Importance
 from jobs.reporting.trials import Trial, TrialsTable
-from tests.unit.jobs.backtesting.histories import Given, candles, settings
+from tests.unit.jobs.backtesting.histories import MINUTE, START_NS, Given, candles, settings
+from tests.unit.jobs.history.candle_rows import candles as lake_candles
 from tests.unit.jobs.reporting.pages import check, unpacked
 
 Histories = dict[str, Bars]
@@ -162,6 +167,25 @@ def test_a_run_of_nothing_has_a_report(results: Results, histories: Histories) -
         "Equity",
         "Trading rules",
     }
+
+
+def test_a_run_over_a_lake_says_what_its_features_are_worth(results: Results) -> None:
+    lake = Lake(results.store)
+    ends = START_NS + MINUTE * np.arange(1, 401)
+    close = candles(400).column("close")
+    rows = lake_candles(ends, open=close, high=close + 1.0, low=close - 1.0, close=close)
+    lake.write("candles", "venue", "AAA", 1, rows)
+    spec = settings()
+    source = LakeSource(History(lake, HistorySpec("candles:1m")), "venue", "AAA")
+    manifest = finished(results, spec, (run_symbol(source, results, spec, "venue", "AAA"),))
+    assert histories_of(lake, manifest) == []  # it doesn't say what it was fed
+    history = asdict(HistorySpec("candles:1m")) | {"symbols": []}
+    told = replace(manifest, settings=manifest.settings | {"history": history})
+    page = check(report_of(results, told, histories=histories_of(lake, told)).html())
+    assert [view["label"] for view in page.charts["shuffle-chart"]["views"]] == ["1m", "3m"]
+    assert "1 symbol" in page.charts["shuffle-chart"]["views"][0]["text"]
+    without = check(report_of(results, manifest).html())
+    assert "nothing can be said of its features" in without.text
 
 
 def test_two_venues_of_one_symbol_are_told_apart(results: Results) -> None:

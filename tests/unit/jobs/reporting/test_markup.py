@@ -76,3 +76,9 @@ def test_numbers_and_times_survive_the_packing() -> None:
 )
 def test_words(said: str, expected: str) -> None:
     assert said == expected
+
+
+def test_a_long_table_is_cut_and_says_so() -> None:
+    rows = [[Cell(f"{row}"), Cell("1", 1.0)] for row in range(30)]
+    made = table("Rules.", (Column("a", False), Column("b")), rows, most=20)
+    assert "Rules. The first 20 of 30 rows." in made and made.count("<tr>") == 21
