@@ -54,13 +54,12 @@ async def test_every_fault_of_single_trades_is_healed_and_counted(tape) -> None:
 
 async def test_a_lost_connection_is_a_gap_that_rest_fills(tape) -> None:
     n = 6_000
-    async with exchange(tape(n, quotes=False), speed=40.0) as opened:
+    faults = ", ".join(
+        f"refuse_connections:seconds=0.1@{at}trades, drop_connection@{at}trades" for at in (500, 1500, 2500)
+    )
+    async with exchange(tape(n, quotes=False), speed=40.0, faults=faults) as opened:
         consumer = Consumer(opened)
         async with consumer.running():
-            for at in (500, 1500, 2500):
-                await consumer.until_id(at)
-                opened.inject(FaultSpec(FaultKind.REFUSE_CONNECTIONS, seconds=0.1))
-                opened.inject(FaultSpec(FaultKind.DROP_CONNECTION))
             await consumer.until_id(n)
         assert fed(consumer) == published(opened)
     counts = consumer.order.counts
@@ -87,14 +86,13 @@ async def test_a_planned_change_of_connection_overlaps_without_a_gap(tape) -> No
 
 async def test_a_quiet_symbol_catches_up_without_a_later_trade(tape) -> None:
     n = 400
-    async with exchange(tape(n, quotes=False), speed=40.0) as opened:
+    faults = "refuse_connections:seconds=1.5@300trades, drop_connection@300trades"
+    async with exchange(tape(n, quotes=False), speed=40.0, faults=faults) as opened:
         consumer = Consumer(opened)
         async with consumer.running():
-            await consumer.until_id(300)
-            opened.inject(FaultSpec(FaultKind.REFUSE_CONNECTIONS, seconds=0.6))
-            opened.inject(FaultSpec(FaultKind.DROP_CONNECTION))
             await opened.finished()
-            assert not consumer.keeper.caught_up and consumer.order.last_id < n
+            await until(lambda: not consumer.keeper.caught_up)
+            assert consumer.order.last_id < n
             await consumer.until_id(n)
             await until(lambda: consumer.keeper.caught_up)
         assert fed(consumer) == published(opened)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from cluster.storage.compaction import archive_day, compact_day
 from cluster.storage.lake import Lake
 from cluster.storage.lake_reader import LakeReader
-from cluster.storage.layout import Partition
+from cluster.storage.layout import Partition, parse_data_key
 from cluster.storage.objects import ObjectInfo, ObjectStore
+from cluster.storage.parquet_files import FileAccess
 from features.errors import DataError
 from tests.unit.cluster.storage.lake_rows import (
     DATE,
@@ -230,3 +232,23 @@ def test_archived_days_are_read_when_asked_for(lake: Lake) -> None:
     lake.write("trades", VENUE, "A", 1, trades([0, 1, 2], ts_ns=[MIDNIGHT_NS + s * 10**9 for s in range(3)]))
     lake.write("trades", VENUE, "A", 1, trades([None], trade_id=[7]))
     assert lake.read("trades", VENUE, "A", archived=True).num_rows == before.num_rows + 1
+
+
+def test_nothing_of_pythons_is_left_to_the_threads_of_arrow(lake: Lake) -> None:
+    # The last of them to let go of a Python object while the interpreter ends aborts the process.
+    (key,) = lake.write("trades", VENUE, SYMBOL, 1, trades([1, 2, 3]))
+    file = parse_data_key(key)
+    assert file is not None
+    data = lake.store.get(key)
+
+    class Held:
+        def get(self, key: str) -> bytes:
+            return data
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(lake.store, name)
+
+    before = sys.getrefcount(data)
+    opened = FileAccess(Held()).open(file, verify=True)
+    assert opened.read(opened.groups("ts_ns")).num_rows == 3
+    assert sys.getrefcount(data) == before
