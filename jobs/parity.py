@@ -59,7 +59,7 @@ def _chosen(lake: Lake, venue: str | None, symbols: list[str]) -> list[tuple[str
     if missing or not known:
         names = ", ".join(symbol for _, symbol in known[:20])
         raise ConfigError(
-            f"{', '.join(missing) or 'no symbol'} is in this lake",
+            f"{', '.join(missing)} is not in this lake" if missing else "no symbol is in this lake",
             lake.store.uri,
             f"there are: {names or 'none'}",
         )

@@ -201,7 +201,7 @@ def damaged(where: str, how: str) -> DataError:
     return DataError(f"the file is damaged: {how}", where, "restore it from a backup, or remove it")
 
 
-def _in_arrows_memory(data: bytes) -> pa.Buffer:
+def in_arrows_memory(data: bytes) -> pa.Buffer:
     """A copy that Arrow's threads may let go of at any time.
 
     They can be the last to do so, after the interpreter has begun to shut down; were the bytes Python's own,
@@ -229,7 +229,7 @@ class FileAccess:
             data = self._store.get(file.key)
             if verify and digest(data) != file.digest:
                 raise damaged(where, OTHER_DIGEST)
-            return LakeFile(file, pa.BufferReader(_in_arrows_memory(data)), where)
+            return LakeFile(file, pa.BufferReader(in_arrows_memory(data)), where)
         if verify:
             self.verify(file)
         with _explained(where, lambda: None):

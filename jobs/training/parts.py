@@ -40,8 +40,12 @@ def cut(rows: Dataset, spec: TrainSpec) -> Parts:
     if not rows.y.any():
         raise DataError("the price never moved", "training")
     rows = rows[np.argsort(rows.made_at_ns, kind="stable")]
-    first, last = int(rows.made_at_ns[0]), int(rows.made_at_ns[-1])
-    stop_ns, judge_ns = (last - int((last - first) * spec.valid_fraction * share) for share in (1.0, 0.5))
+    # By moments, not by the clock: a market that closes leaves much of the clock empty.
+    moments = np.unique(rows.made_at_ns)
+    stop_ns, judge_ns = (
+        int(moments[-1 - min(int(len(moments) * spec.valid_fraction * share), len(moments) - 1)])
+        for share in (1.0, 0.5)
+    )
     made, due = rows.made_at_ns, rows.due_ns
     train = walk_forward.before(due, stop_ns, spec.embargo_ns)
     stop = (made >= stop_ns) & walk_forward.before(due, judge_ns, spec.embargo_ns)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,15 @@ def test_why_there_is_nothing_to_learn() -> None:
             cut(data, spec)
     with pytest.raises(DataError, match="left to"):
         cut(rows(prices(300)), TrainSpec(valid_fraction=0.05))
+
+
+def test_a_market_that_closes_leaves_rows_for_every_part() -> None:
+    """Six hours a day for ten days: the last fifth of the clock begins in the night, the rows don't."""
+    days = [rows(prices(360, seed=day)) for day in range(10)]
+    shifted = [
+        replace(one, made_at_ns=one.made_at_ns + at, due_ns=one.due_ns + at)
+        for one, at in ((one, day * 1440 * MINUTE_NS) for day, one in enumerate(days))
+    ]
+    parts = cut(Dataset.concat(shifted), TrainSpec(valid_fraction=0.1))
+    sizes = [len(part) for part in (parts.train, parts.stop, parts.judge)]
+    assert sizes[0] > 3_000 and abs(sizes[1] - 180) < 10 and abs(sizes[2] - 180) < 10
