@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_not_one_bit_differs(spec: EngineSpec, seed: int, cuts: list[int]) -> No
     bars = prices(300, seed)
     want, engine = SymbolEngine(spec), SymbolEngine(spec)
     edges = sorted({0, *cuts, 300})
-    for turn, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for turn, (low, high) in enumerate(itertools.pairwise(edges)):
         piece = bars[low:high]
         assert all(bulk_horizon.fits(forecaster) for forecaster in engine._forecasters)
         feed = one_by_one if turn % 3 == 2 else bulk.run
