@@ -63,7 +63,7 @@ def _best(best: Mapping[str, Any], rules: Mapping[str, Any], trials: int) -> lis
         f"{best['rule']} {did} {percent(abs(earned))} over all symbols, Sharpe "
         f"{number(best['sharpe'])}{bounds}."
     ]
-    if low is None or low <= 0.0:
+    if low is None or high is None or low <= 0.0 <= high:
         lines.append("Its Sharpe ratio can't be told from 0.")
     chosen = rules["best"]
     if chosen and chosen["deflated_sharpe"] is not None:
