@@ -10,14 +10,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-
-import numpy as np
-import pyarrow as pa
 
 from cluster.storage.lake import Lake
 from cluster.storage.objects import open_store
@@ -34,42 +29,13 @@ from jobs.backtesting.ray_session import ray_session
 from jobs.backtesting.settings import ANY, CANDLE_FEATURES, BacktestSettings, VariantSpec
 from jobs.history.reader import History
 from jobs.history.spec import HistorySpec
-from tests.bench import sources
+from tests.bench.minute_lake import SYMBOLS, VENUE, minute_lake
 from tests.bench.suite import Benchmark, Column, Effort, Sample, Table
 
 _MINUTE_NS = 60_000_000_000
-_VENUE = "generated"
-_SYMBOLS = 8
 _FEW = ("log_return:1", "ema_gap:20", "rsi:14", "zscore:60", "realised_vol:30")
 _HORIZONS = ("5m", "1h")
 _HISTORY = HistorySpec("candles:1m")
-
-
-@contextmanager
-def _lake(bars: int) -> Iterator[StoreSpec]:
-    """A lake with so many candles of each symbol."""
-    with tempfile.TemporaryDirectory(prefix="tickcast-bench-") as folder:
-        place = StoreSpec(uri=folder)
-        store = open_store(place)
-        store.prepare()
-        lake = Lake(store)
-        close, volume = sources.prices(bars)
-        ends = sources.START_NS // _MINUTE_NS * _MINUTE_NS + _MINUTE_NS * np.arange(1, bars + 1)
-        nothing = pa.nulls(bars, pa.int64())
-        rows = {
-            **dict.fromkeys(("sequence", "trades", "buy_volume", "adjustment"), nothing),
-            "interval_ns": np.full(bars, _MINUTE_NS),
-            "start_ns": ends - _MINUTE_NS,
-            "end_ns": ends,
-            "open": close,
-            "high": np.round(close * 1.0005, 2),
-            "low": np.round(close * 0.9995, 2),
-            "close": close,
-            "volume": volume,
-        }
-        for number in range(_SYMBOLS):
-            lake.write("candles", _VENUE, f"S{number}", 0, pa.table(rows))
-        yield place
 
 
 def _settings() -> BacktestSettings:
@@ -78,7 +44,7 @@ def _settings() -> BacktestSettings:
 
 
 def _read(place: StoreSpec, symbol: str) -> Iterator[Bars]:
-    return History(Lake(open_store(place)), _HISTORY).bars(_VENUE, symbol)
+    return History(Lake(open_store(place)), _HISTORY).bars(VENUE, symbol)
 
 
 def _features(place: StoreSpec, symbol: str, names: tuple[str, ...]) -> int:
@@ -90,15 +56,15 @@ def _features(place: StoreSpec, symbol: str, names: tuple[str, ...]) -> int:
 def _one_process(effort: Effort) -> Sample:
     sample = Sample()
     bars = effort.pick(500_000, 20_000)
-    with _lake(bars) as place:
+    with minute_lake(bars) as place:
         _features(place, "S0", _FEW)
         _add(sample, "read", bars, lambda: sum(len(part) for part in _read(place, "S0")))
         _add(sample, f"read, {len(_FEW)} features", bars, lambda: _features(place, "S0", _FEW))
         every = len(CANDLE_FEATURES)
         _add(sample, f"read, {every} features", bars, lambda: _features(place, "S0", CANDLE_FEATURES))
         job = BacktestJob(place, place, _HISTORY, _settings(), "bench")
-        job.run(_VENUE, "S7", lambda line: None)
-        _add(sample, "whole backtest", bars, lambda: job.run(_VENUE, "S0", lambda line: None))
+        job.run(VENUE, "S7", lambda line: None)
+        _add(sample, "whole backtest", bars, lambda: job.run(VENUE, "S0", lambda line: None))
         some = next(_read(place, "S0"))[: effort.pick(20_000, 2_000)]
         for name, feed in (("compiled", bulk.run), ("bar by bar", SymbolEngine.update_bars)):
             engine = SymbolEngine(_settings().engine_spec("S0"))
@@ -111,7 +77,7 @@ def _two_processes(effort: Effort) -> Sample:
     sample = Sample()
     bars = effort.pick(1_000_000, 20_000)
     context = multiprocessing.get_context("spawn")
-    with _lake(bars) as place, context.Pool(2) as pool:
+    with minute_lake(bars) as place, context.Pool(2) as pool:
         for names in (_FEW, CANDLE_FEATURES):
             tasks = [(place, f"S{number}", names) for number in range(4)]
             pool.starmap(_features, tasks[:2], chunksize=1)
@@ -128,9 +94,9 @@ def _scaling(effort: Effort) -> Sample:
     bars = effort.pick(250_000, 5_000)
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ.pop("RAY_ADDRESS", None)
-    with _lake(bars) as place, ray_session(2):
+    with minute_lake(bars) as place, ray_session(2):
         rates = {}
-        pairs = [(_VENUE, f"S{number}") for number in range(_SYMBOLS)]
+        pairs = [(VENUE, f"S{number}") for number in range(SYMBOLS)]
         for workers in (2, 1, 2):  # the first is to warm up
             job = BacktestJob(place, place, _HISTORY, _settings(), f"bench{workers}{len(rates)}")
             began = time.perf_counter()

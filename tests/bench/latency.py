@@ -5,7 +5,7 @@ every symbol closes with the first trade of the next second, so all ten actors a
 
 One process beside it watches from outside: it reads the same trades over a websocket of its own, and
 long-polls every actor for the next forecasts. A trade's time is the moment at which the exchange means
-to send it.
+to send it. At the end it watches once more, while a training on each core wants all of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from features.engine import EngineSpec, SymbolEngine
 from tests.bench import sources
+from tests.bench.beside_training import trainings
 from tests.bench.processes import ForeignLoad, cpu_s
 from tests.bench.running import TEN_SYMBOLS, Running, tickcast
 from tests.bench.suite import Benchmark, Column, Effort, Sample, Table
@@ -24,6 +25,7 @@ _SECOND_NS = 1_000_000_000
 _TRADES_PER_S = 100.0
 """Of each symbol."""
 _LONG_POLL_S = 5.0
+_TRAINING = ", beside trainings"
 
 
 @dataclass(slots=True)
@@ -56,11 +58,23 @@ def _run(effort: Effort) -> Sample:
         busy = (cpu_s(actors) - actor_cpu) / elapsed_s
         _report(sample, seen)
         _ask_actors(sample)
+        _beside_training(sample, running, effort)
         sample.notes += [
             f"{seen.trades / elapsed_s:,.0f} trades a second over {len(TEN_SYMBOLS)} symbols, "
             f"{len(seen.answers)} bars closed; each actor takes {100 * busy / len(actors):.1f} % of a core",
         ]
     return sample
+
+
+def _beside_training(sample: Sample, running: Running, effort: Effort) -> None:
+    """The same once more, while as many trainings as there are cores want all of them."""
+    with trainings(effort.pick(200_000, 20_000)) as beside:
+        seen = asyncio.run(_watch(running, effort.pick(60, 10)))
+        if not beside.alive:
+            raise RuntimeError("a training came to its end while it was to be measured beside")
+        cores = beside.cores
+    _report(sample, seen, _TRAINING)
+    sample.notes.append(f"the trainings beside it had {cores:.2f} cores")
 
 
 def _engine_alone(sample: Sample, effort: Effort) -> None:
@@ -135,7 +149,7 @@ async def _poll(symbol: str, seen: _Outside) -> None:
         after = answer["sequence"]
 
 
-def _report(sample: Sample, seen: _Outside) -> None:
+def _report(sample: Sample, seen: _Outside, while_: str = "") -> None:
     known = [
         (answer, seen.closing_ns[answer[:2]]) for answer in seen.answers if answer[:2] in seen.closing_ns
     ]
@@ -143,17 +157,17 @@ def _report(sample: Sample, seen: _Outside) -> None:
         raise RuntimeError("no bar was seen both closing and forecast")
     _quantiles(
         sample,
-        "exchange to a bare websocket client",
+        f"exchange to a bare websocket client{while_}",
         [received - ts for _, (ts, received) in known],
     )
     _quantiles(
         sample,
-        "actor's socket to a Ray client's hands",
+        f"actor's socket to a Ray client's hands{while_}",
         [now - received for (_, _, received, now), _ in known],
     )
     _quantiles(
         sample,
-        "exchange to a Ray client's hands",
+        f"exchange to a Ray client's hands{while_}",
         [now - ts for (_, _, _, now), (ts, _) in known],
     )
 
@@ -201,6 +215,9 @@ BENCHMARK = Benchmark(
                 "actor's socket to forecast",
                 "actor's socket to a Ray client's hands",
                 "exchange to a Ray client's hands",
+                f"exchange to a bare websocket client{_TRAINING}",
+                f"actor's socket to a Ray client's hands{_TRAINING}",
+                f"exchange to a Ray client's hands{_TRAINING}",
             ),
             "from ... to",
         ),
