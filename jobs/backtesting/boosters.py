@@ -46,6 +46,7 @@ def trainer_of(spec: RetrainSpec, coverage: float) -> Trainer:
     settings = train_spec(spec, coverage)
 
     def trained(rows: Mapping[str, Dataset], engine: EngineSpec) -> ModelPackage | None:
-        return train(rows, FeatureSet.parse(list(engine.features)), settings).package
+        features = FeatureSet.parse(list(engine.features))
+        return train(rows, features, settings, bars=engine.bars.pace).package
 
     return trained

@@ -59,7 +59,7 @@ def measured(
 
 def sharpe_bounds(returns: NDArray[np.float64]) -> tuple[float, float]:
     """Between which values chance leaves the Sharpe ratio of one period, 95 %: a stationary bootstrap."""
-    draws = min(2_000, max(200, _MOST_DRAWN // max(1, len(returns))))
+    draws = min(1_000, max(200, _MOST_DRAWN // max(1, len(returns))))
     found = bootstrap.interval(returns, "sharpe", BootstrapSpec(draws, coverage=0.95))
     return found.lower, found.upper
 

@@ -12,6 +12,7 @@ from jobs.backtesting.result import Manifest, RuleResult, SymbolResult
 from jobs.backtesting.summary import BETTER, mixture_score, verdict
 
 _MOST_LINES = 40
+_MOST_NAMES = 8
 
 
 def show(console: Console, manifest: Manifest) -> None:
@@ -27,11 +28,23 @@ def show(console: Console, manifest: Manifest) -> None:
     for count in (len(shown) - _MOST_LINES, len(traded) - _MOST_LINES):
         if count > 0:
             console.print(f"… and {count} more lines: they are in the manifest")
-    for one in manifest.symbols:
-        if one.remark:
-            console.print(f"{one.symbol}: {'FAILED: ' if one.failed else ''}{one.remark}", markup=False)
+    for line in remarks(manifest.symbols):
+        console.print(line, markup=False)
     for line in conclusions(manifest.summary):
         console.print(line, markup=False)
+
+
+def remarks(symbols: Sequence[SymbolResult]) -> list[str]:
+    """What is to be said of single symbols; those of which the same is said share a line."""
+    alike: dict[str, list[str]] = {}
+    for one in symbols:
+        if one.remark:
+            alike.setdefault(f"{'FAILED: ' if one.failed else ''}{one.remark}", []).append(one.symbol)
+    said = []
+    for remark, names in alike.items():
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        said.append(f"{', '.join(names[:_MOST_NAMES])}{more}: {remark}")
+    return said
 
 
 def conclusions(summary: Mapping[str, Any]) -> list[str]:

@@ -18,8 +18,8 @@ from cluster.storage.store_spec import StoreSpec
 from features.engine import SymbolEngine
 from features.model_slots import as_plain
 from jobs import backtest, command_line
-from jobs.backtesting import on_ray
-from jobs.backtesting.result import Results, run_ids
+from jobs.backtesting import on_ray, tables
+from jobs.backtesting.result import Results, SymbolResult, run_ids
 from tests.unit.cluster.storage.lake_rows import SYMBOL, VENUE, write_ticks
 from tests.unit.features.engine_runs import market, small_spec
 from tests.unit.jobs.history.candle_rows import MINUTE_NS, candles
@@ -120,6 +120,16 @@ def test_the_table_says_what_does_not_beat_naive(lake: Lake, capsys: pytest.Capt
         assert text in said
     assert "1m: the forecast beats naive in 0 of 3 symbols" in said and "It does not beat naive." in said
     assert "Best of 2 trials: " in said
+
+
+def test_symbols_of_which_the_same_is_said_share_a_line() -> None:
+    """A lake of hundreds of symbols without this source is told in a line."""
+    alike = [SymbolResult(VENUE, f"S{number}", remark="no bars in this period") for number in range(10)]
+    said = tables.remarks([*alike, SymbolResult(VENUE, "BAD", remark="damaged", failed=True)])
+    assert said == [
+        "S0, S1, S2, S3, S4, S5, S6, S7 and 2 more: no bars in this period",
+        "BAD: FAILED: damaged",
+    ]
 
 
 def test_a_period_without_bars_is_a_row_and_no_error(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
