@@ -148,6 +148,12 @@ class BarSpec:
         """Length of a time bar; 0 for event bars."""
         return int(self.size) if self.kind == "time" else 0
 
+    @property
+    def pace(self) -> str:
+        """How long a bar is, as `parse` reads it: "time:1s", "tick:100"."""
+        size = durations.text(self.interval_ns) if self.kind == "time" else f"{self.size:g}"
+        return f"{self.kind}:{size}"
+
     def digest(self) -> str:
         """Identity of the rules: bars of equal digest are comparable."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]

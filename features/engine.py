@@ -189,7 +189,7 @@ class SymbolEngine:
                 lag_spans=2,
             )
         )
-        self.models = ModelSlots(spec.challengers, self.ledger.spec, self.feature_set)
+        self.models = ModelSlots(spec.challengers, self.ledger.spec, self.feature_set, spec.bars.pace)
         self._forecasters = [
             HorizonForecaster(
                 name,

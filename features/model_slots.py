@@ -40,6 +40,10 @@ class Model(Protocol):
         """Names of their columns, in order."""
 
     @property
+    def bars(self) -> str:
+        """The pace of the bars that it was trained on, as `BarSpec.pace` has it; "" where not known."""
+
+    @property
     def horizons(self) -> Collection[str]:
         """The horizons that it speaks of."""
 
@@ -177,10 +181,11 @@ class ModelSlot:
 class ModelSlots:
     """All slots of an engine."""
 
-    def __init__(self, challengers: int, spec: LedgerSpec, features: FeatureSet) -> None:
-        """`spec` is that of the engine's ledger, for horizons and coverage."""
+    def __init__(self, challengers: int, spec: LedgerSpec, features: FeatureSet, bars: str = "") -> None:
+        """`spec` is that of the engine's ledger, for horizons and coverage; `bars` the pace of its bars."""
         self._spec = replace(spec, models=(_MODEL,))
         self._features = features
+        self._bars = bars
         self.slots = [ModelSlot(number, self._spec) for number in range(1 + challengers)]
 
     @property
@@ -209,6 +214,12 @@ class ModelSlots:
             odd = sorted(set(model.columns) ^ set(self._features.columns))
             problem = f"it was trained on other features ({', '.join(odd[:5]) or 'or in another order'})"
             raise ModelRefused(problem, slot_name(slot), "train one on the features of this configuration")
+        if model.bars and self._bars and model.bars != self._bars:
+            raise ModelRefused(
+                f"it was trained on bars of {model.bars}, not {self._bars}",
+                slot_name(slot),
+                "train one on the bars of this configuration",
+            )
         if not set(model.horizons) & set(self._spec.horizon_names):
             raise ModelRefused(
                 f"it speaks of {', '.join(model.horizons)} alone",

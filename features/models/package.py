@@ -60,13 +60,16 @@ class ModelPackage:
         horizons: Mapping[str, Heads],
         coverage: float,
         probe: NDArray[np.float64],
+        bars: str = "",
     ) -> None:
-        """`probe` (p, k) has the rows that are checked on loading.
+        """`probe` (p, k) has the rows that are checked on loading; `bars` is the `BarSpec.pace` of what it
+        was trained on, "" where that is not known.
 
         Raises DataError for heads of other columns, half an interval, or a slope out of [0, 1].
         """
         self.feature_digest = feature_digest
         self.columns = tuple(columns)
+        self.bars = bars
         self.horizons = dict(horizons)
         self.coverage = float(coverage)
         """Share of outcomes that is meant to lie between lower and upper."""
@@ -127,6 +130,7 @@ class ModelPackage:
         head = {
             "feature_digest": self.feature_digest,
             "columns": list(self.columns),
+            "bars": self.bars,
             "coverage": self.coverage.hex(),
             "horizons": named,
         }
@@ -148,7 +152,7 @@ class ModelPackage:
             }
             probe = np.frombuffer(blocks["probe"]).reshape(-1, len(columns))
             coverage = float.fromhex(head["coverage"])
-            package = cls(head["feature_digest"], columns, horizons, coverage, probe)
+            package = cls(head["feature_digest"], columns, horizons, coverage, probe, head["bars"])
             said = [np.frombuffer(blocks[f"{i}.said"]).reshape(-1, 4) for i in range(len(horizons))]
         except SnapshotError as error:
             raise ModelRefused(error.problem, _WHERE, _AGAIN) from None

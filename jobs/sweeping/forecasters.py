@@ -126,6 +126,7 @@ class TreeForecaster:
             {self._spec.horizon: known},
             self._spec.feature_set,
             self._spec.train_spec(heads, self._periods.embargo_ns),
+            bars=self._spec.bars.pace,
         )
         if trained.package is None:
             raise DataError(str(trained.skipped), "training", "hold out less, or train on more")

@@ -45,6 +45,12 @@ class RowSource:
         """The features of a row."""
         return FeatureSet.parse(self.engine.features)
 
+    @property
+    def pace(self) -> str:
+        """That of the bars, see `BarSpec.pace`."""
+        interval_ns = 0 if self.recorded else self.history.spec.interval_ns
+        return f"time:{durations.text(interval_ns)}" if interval_ns else self.engine.bars.pace
+
     def read(self, venue: str, symbol: str) -> dict[str, Dataset]:
         """The rows of a symbol by horizon. Raises DataError for history that an engine would refuse."""
         builder = DatasetBuilder(self.feature_set, self.engine.first_forecast_bars)

@@ -52,8 +52,9 @@ def train(
     feature_set: FeatureSet,
     spec: TrainSpec,
     report: Callable[[str], None] = lambda text: None,
+    bars: str = "",
 ) -> Trained:
-    """Train a model for each horizon of `rows` that has enough of them.
+    """Train a model for each horizon of `rows` that has enough of them; `bars` is the pace of their bars.
 
     Equal rows, settings and seed give a package of equal digest. Raises ConfigError where the library refuses
     its parameters.
@@ -73,7 +74,7 @@ def train(
             probe = probe_rows(boosting.clean(parts.train.x), spec.seed, _PROBE_ROWS)
     if not horizons:
         return Trained(None, found)
-    package = ModelPackage(feature_set.digest, feature_set.columns, horizons, spec.coverage, probe)
+    package = ModelPackage(feature_set.digest, feature_set.columns, horizons, spec.coverage, probe, bars)
     return Trained(package, found)
 
 

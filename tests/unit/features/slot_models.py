@@ -34,7 +34,7 @@ def leaning(
     heads = Heads(trees(0.0)) if width is None else Heads(trees(0.0), trees(-width), trees(width))
     probe = np.eye(len(features.columns))
     named = dict.fromkeys(horizons or spec.horizons, heads)
-    return ModelPackage(features.digest, features.columns, named, spec.coverage, probe)
+    return ModelPackage(features.digest, features.columns, named, spec.coverage, probe, spec.bars.pace)
 
 
 def _step(column: int, threshold: float, below: float, above: float) -> Tree:

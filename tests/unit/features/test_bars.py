@@ -482,3 +482,10 @@ def test_concat_of_no_bars_is_empty_and_slices_keep_the_columns() -> None:
     bars = Bars.from_columns([0, 10, 20], [10, 20, 30], close=[1.0, 2.0, 3.0])
     assert column(Bars.concat([bars[:1], bars[1:]]), "close") == [1.0, 2.0, 3.0]
     assert bars.values.shape == (len(BAR_COLUMNS), 3)
+
+
+@pytest.mark.parametrize(
+    "text", ["time:1s", "time:250ms", "time:1d", "tick:100", "volume:0.5", "dollar:1e+06"]
+)
+def test_the_pace_of_bars_is_what_parse_reads(text: str) -> None:
+    assert BarSpec.parse(text).pace == text

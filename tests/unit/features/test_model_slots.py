@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from features import state
+from features.bars import BarSpec
 from features.engine import EngineSpec, Step, SymbolEngine
 from features.errors import DataError, ModelMissing, ModelRefused, SnapshotError
 from features.forecaster import MIXTURE
@@ -332,6 +333,13 @@ def test_no_bar_takes_notice_of_a_swap(ticks: Ticks) -> None:
             leaning(small_spec(features=("rsi:5", "zscore:4")), 1.0),
             ModelRefused,
             "other features .*rsi:5",
+        ),
+        (
+            0,
+            1,
+            leaning(replace(SPEC, bars=BarSpec.parse("tick:100")), 1.0, SPEC.horizons),
+            ModelRefused,
+            f"bars of tick:100, not {SPEC.bars.pace}",
         ),
         (1, 1, leaning(SPEC, 1.0, ("1h",)), ModelRefused, "speaks of 1h alone.* train one for 1s, 3s"),
     ],

@@ -99,9 +99,9 @@ def test_trees_see_no_label_that_reaches_into_the_fold(monkeypatch: pytest.Monke
     seen = []
     real = forecasters.train
 
-    def noted(rows, *rest):  # type: ignore[no-untyped-def]
+    def noted(rows, *rest, **named):  # type: ignore[no-untyped-def]
         seen.append(rows["3m"])
-        return real(rows, *rest)
+        return real(rows, *rest, **named)
 
     monkeypatch.setattr(forecasters, "train", noted)
     said = [TreeForecaster(BATCH, [rows_of(bars)], found).fold(*fold) for fold in found.folds]
