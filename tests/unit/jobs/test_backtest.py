@@ -28,13 +28,6 @@ START_NS = 1_723_161_600 * 10**9
 SMALL = ["--features", "log_return:1", "zscore:5", "--horizon", "1m", "--horizon", "5m", "--local"]
 
 
-@pytest.fixture(autouse=True)
-def stay_as_urgent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs give up their priority for good: not that of the process that runs the tests."""
-    for module in (backtest, on_ray):
-        monkeypatch.setattr(module, "be_polite", lambda: None)
-
-
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     """A lake that holds a day of three symbols, one of which starts late and one never moves."""
