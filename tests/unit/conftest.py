@@ -1,8 +1,7 @@
-"""Unit tests may not start Ray, and keep the priority of the process that runs them."""
+"""Unit tests may not start Ray."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -17,9 +16,3 @@ def forbid_ray(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("unit tests may not start Ray; put this test in tests/local_ray")
 
     monkeypatch.setattr(ray, "init", refuse)
-
-
-@pytest.fixture(autouse=True)
-def stay_as_urgent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs give up their priority, and a process that has done so never gets it back."""
-    monkeypatch.setattr(os, "sched_setscheduler", lambda *given: None, raising=False)
