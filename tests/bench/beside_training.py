@@ -16,15 +16,16 @@ from tests.bench.minute_lake import VENUE, minute_lake
 from tests.bench.processes import cpu_s
 
 _ROOT = Path(__file__).resolve().parents[2]
-_BUSY_S = 1.0
+_BUSY_S = 5.0
 _LIMIT_S = 60.0
 
 
 class Trainings:
     """The processes that train."""
 
-    def __init__(self, processes: list[psutil.Process]) -> None:
-        self._processes = processes
+    def __init__(self, started: list[subprocess.Popen[bytes]]) -> None:
+        self._started = started
+        self._processes = processes = [psutil.Process(one.pid) for one in started]
         self._began_s, self._cpu_s = time.monotonic(), cpu_s(processes)
 
     @property
@@ -35,7 +36,16 @@ class Trainings:
     @property
     def alive(self) -> bool:
         """Whether all of them still train."""
-        return all(process.is_running() for process in self._processes)
+        return all(one.poll() is None for one in self._started)
+
+    def wait_until_busy(self) -> None:
+        """Return once each has computed for a while: imports are over and trees grow."""
+        deadline = time.monotonic() + _LIMIT_S
+        while any(cpu_s([process]) < _BUSY_S for process in self._processes):
+            if time.monotonic() > deadline or not self.alive:
+                raise RuntimeError("the trainings beside the measurement have not begun")
+            time.sleep(0.1)
+        self._began_s, self._cpu_s = time.monotonic(), cpu_s(self._processes)
 
 
 @contextmanager
@@ -44,9 +54,9 @@ def trainings(bars: int) -> Iterator[Trainings]:
     with minute_lake(bars) as place:
         started = [subprocess.Popen(_command(place.uri, number), cwd=_ROOT) for number in range(_cores())]
         try:
-            processes = [psutil.Process(one.pid) for one in started]
-            _until_busy(processes)
-            yield Trainings(processes)
+            found = Trainings(started)
+            found.wait_until_busy()
+            yield found
         finally:
             for one in started:
                 one.kill()
@@ -60,14 +70,5 @@ def _cores() -> int:
 def _command(lake: str, number: int) -> list[str]:
     words = ["--lake", lake, "--venue", VENUE, "--symbol", f"S{number}", "--local", "--dry-run"]
     # More rounds than can be done while it is measured, none of them the last for want of gain.
-    words += ["--horizon", "5m", "--rounds", "1000000", "--early-stop", "1000000"]
+    words += ["--horizon", "5m", "--rounds", "100000", "--early-stop", "100000"]
     return [sys.executable, "-m", "jobs.train", *words]
-
-
-def _until_busy(processes: list[psutil.Process]) -> None:
-    """Wait until each has computed for a while: imports are over and trees grow."""
-    deadline = time.monotonic() + _LIMIT_S
-    while any(cpu_s([process]) < 5.0 * _BUSY_S for process in processes):
-        if time.monotonic() > deadline or not all(process.is_running() for process in processes):
-            raise RuntimeError("the trainings beside the measurement have not begun")
-        time.sleep(0.1)
