@@ -42,6 +42,10 @@ def random_ensemble(seed: int, library: str = XGBOOST, trees: int = 11, depth: i
     return TreeEnsemble.build(library, COLUMNS, made, 0.125)
 
 
+ZERO = float(np.float32(1e-35))
+"""LightGBM's bound is a float32, a little above 1e-35; test_conversion.py holds it against the library."""
+
+
 def walk(ensemble: TreeEnsemble, row: NDArray[np.float64]) -> float:
     """The ensemble read in the plainest way: the reference."""
     single = ensemble.library == XGBOOST
@@ -50,7 +54,7 @@ def walk(ensemble: TreeEnsemble, row: NDArray[np.float64]) -> float:
         node = ensemble.nodes[at]
         while not node["test"] & LEAF:
             value = float(row[node["test"] >> FLAG_BITS])
-            value = float(np.float32(value)) if single else 0.0 if abs(value) <= 1e-35 else value
+            value = float(np.float32(value)) if single else 0.0 if abs(value) <= ZERO else value
             left = value <= float(node["value"])
             if np.isnan(value):
                 left = bool(node["test"] & NAN_LEFT)

@@ -61,7 +61,11 @@ def _questions(ensemble: TreeEnsemble) -> NDArray[np.float64]:
             narrow = np.clip(near[400:800], -3e38, 3e38).astype(np.float32)
             near[400:800] = np.nextafter(narrow, np.float32(np.inf))
             rows[random.permutation(6_000)[:2_000], j] = near
-    odd = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e-35, 1e-300, 1e300, -1e300, 3e38])
+    zero = float(np.float32(1e-35))  # the last value that LightGBM takes for 0
+    odd = np.array(
+        [np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e-35, 1e-300, 1e300, -1e300, 3e38]
+        + [zero, -zero, np.nextafter(zero, 1.0)]
+    )
     places = random.random(rows.shape) < 0.15
     rows[places] = random.choice(odd, int(places.sum()))
     return rows
