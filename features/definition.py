@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from features.errors import SpecError
@@ -64,25 +65,53 @@ class Feature:
 
     def complete(self, given: Args) -> Args:
         """All arguments, defaults filled in. Raises SpecError for a wrong count, type or range."""
-        if len(given) > len(self.arguments):
-            raise self._error(f"{len(given)} arguments are too many")
-        args: list[float] = []
-        for place, argument in enumerate(self.arguments):
-            value = given[place] if place < len(given) else argument.default
-            if value is None:
-                raise self._error(f"argument {argument.name} is missing")
-            if argument.whole and value != int(value):
-                raise self._error(f"{argument.name} = {number(value)} is not a whole number")
-            if not argument.low <= value <= argument.high:
-                raise self._error(f"{argument.name} = {number(value)} is out of range")
-            args.append(int(value) if argument.whole else float(value))
-        problem = self.relation(tuple(args))
-        if problem:
-            raise self._error(problem)
-        return tuple(args)
+        return completed(self.arguments, given, self.relation, self._error)
 
     def _error(self, problem: str) -> SpecError:
         return SpecError(f"{self.name}: {problem}", "features", self.usage())
+
+
+def completed(
+    arguments: Sequence[Argument],
+    given: Args,
+    relation: Callable[[Args], str],
+    error: Callable[[str], SpecError],
+) -> Args:
+    """All arguments, defaults filled in; raises what `error` makes of a wrong count, type or range."""
+    if len(given) > len(arguments):
+        raise error(f"{len(given)} arguments are too many")
+    args: list[float] = []
+    for place, argument in enumerate(arguments):
+        value = given[place] if place < len(given) else argument.default
+        if value is None:
+            raise error(f"argument {argument.name} is missing")
+        if argument.whole and value != int(value):
+            raise error(f"{argument.name} = {number(value)} is not a whole number")
+        if not argument.low <= value <= argument.high:
+            raise error(f"{argument.name} = {number(value)} is out of range")
+        args.append(int(value) if argument.whole else float(value))
+    problem = relation(tuple(args))
+    if problem:
+        raise error(problem)
+    return tuple(args)
+
+
+def read_args(text: str, where: str, usage: Callable[[str], str]) -> tuple[str, Args]:
+    """Name and arguments of "name" or "name:argument,argument".
+
+    Raises SpecError for what is not a finite number; `usage` says of a name what it takes.
+    """
+    name, colon, rest = text.strip().partition(":")
+    args = []
+    for part in rest.split(",") if colon else ():
+        try:
+            value = float(part)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise SpecError(f"{text!r}: {part!r} is not a number", where, usage(name))
+        args.append(value)
+    return name, tuple(args)
 
 
 def number(value: float) -> str:

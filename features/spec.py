@@ -7,7 +7,6 @@ feature_set.columns     # ("ema:20", "rsi:14", "macd:12,26,9.line", ...)
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from features import catalogue
 from features.bars import BAR_COLUMNS
-from features.definition import Args, Feature, number
+from features.definition import Args, Feature, number, read_args
 from features.errors import SpecError
 from features.kernels import opcodes
 
@@ -40,18 +39,7 @@ class FeatureSpec:
     @classmethod
     def parse(cls, text: str) -> FeatureSpec:
         """Read "name" or "name:argument,argument"."""
-        name, colon, rest = text.strip().partition(":")
-        entry = catalogue.find(name)
-        args = []
-        for part in rest.split(",") if colon else ():
-            try:
-                value = float(part)
-            except ValueError:
-                value = math.nan
-            if not math.isfinite(value):
-                raise SpecError(f"{text!r}: {part!r} is not a number", "features", entry.usage())
-            args.append(value)
-        return cls(name, tuple(args))
+        return cls(*read_args(text, "features", lambda name: catalogue.find(name).usage()))
 
     @property
     def entry(self) -> Feature:

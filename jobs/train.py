@@ -27,7 +27,7 @@ from features.errors import ConfigError, ModelRefused, TickcastError
 from features.models.package import ModelPackage
 from features.models.trees import LIBRARIES, XGBOOST
 from jobs import command_line
-from jobs.backtesting.arguments import engine_for
+from jobs.backtesting.arguments import add_rows, engine_for
 from jobs.backtesting.ray_session import ray_session
 from jobs.command_line import say
 from jobs.history.arguments import add_history, history_of
@@ -63,11 +63,7 @@ def _add_rows(to: argparse.ArgumentParser) -> None:
         'defaults fit the source; --config\'s are used where it sets them; --source "features" takes those'
         " that live engines wrote down",
     )
-    group.add_argument("--bars", metavar="SPEC", help='how ticks become bars, like "time:1s" or "tick:100"')
-    group.add_argument("--features", nargs="+", metavar="SPEC", help='like "log_return:5" "rsi:14"')
-    group.add_argument(
-        "--horizon", action="append", metavar="TIME", help="like 5m; may be given several times"
-    )
+    add_rows(group)
 
 
 def _add_training(to: argparse.ArgumentParser) -> None:

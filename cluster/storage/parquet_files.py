@@ -201,15 +201,15 @@ def damaged(where: str, how: str) -> DataError:
     return DataError(f"the file is damaged: {how}", where, "restore it from a backup, or remove it")
 
 
-def in_arrows_memory(data: bytes) -> pa.Buffer:
-    """A copy that Arrow's threads may let go of at any time.
+def arrow_reader(data: bytes) -> pa.BufferReader:
+    """Reads a copy that Arrow's threads may let go of at any time.
 
     They can be the last to do so, after the interpreter has begun to shut down; were the bytes Python's own,
     that would abort the process.
     """
     copy = pa.BufferOutputStream()
     copy.write(data)
-    return copy.getvalue()
+    return pa.BufferReader(copy.getvalue())
 
 
 class FileAccess:
@@ -229,7 +229,7 @@ class FileAccess:
             data = self._store.get(file.key)
             if verify and digest(data) != file.digest:
                 raise damaged(where, OTHER_DIGEST)
-            return LakeFile(file, pa.BufferReader(in_arrows_memory(data)), where)
+            return LakeFile(file, arrow_reader(data), where)
         if verify:
             self.verify(file)
         with _explained(where, lambda: None):

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from features.errors import ConfigError, DataError
 from features.kernels import bootstrap as kernel
+from features.plain import finite_values
 
 NAN = math.nan
 Statistic = Callable[[NDArray[np.float64]], float]
@@ -73,10 +74,7 @@ class Interval:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values: None for NaN."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
+        return finite_values(asdict(self))
 
 
 def interval(

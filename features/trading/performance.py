@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from features import durations
 from features.errors import DataError
+from features.plain import finite_values
 from features.trading.account import Step
 
 NAN = math.nan
@@ -93,10 +94,7 @@ class Performance:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values: None for NaN and infinity."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
+        return finite_values(asdict(self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

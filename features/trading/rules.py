@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from features import state
 from features.bars import Bars
-from features.definition import Args, Argument, number, window
+from features.definition import Args, Argument, completed, number, read_args, window
 from features.errors import DataError, SnapshotError, SpecError
 from features.kernels import rules as kernel
 
@@ -121,24 +121,14 @@ class RuleSpec:
 
     def __post_init__(self) -> None:
         if self.name not in RULES:
-            raise SpecError(f"unknown rule {self.name!r}", _WHERE, f"use one of: {', '.join(RULES)}")
-        object.__setattr__(self, "args", self._complete())
+            raise SpecError(f"unknown rule {self.name!r}", _WHERE, _usage(self.name))
+        args = completed(self.kind.arguments, self.args, self.kind.relation, self._error)
+        object.__setattr__(self, "args", args)
 
     @classmethod
     def parse(cls, text: str) -> RuleSpec:
         """Read "name" or "name:argument,argument"."""
-        name, colon, rest = text.strip().partition(":")
-        args = []
-        for part in rest.split(",") if colon else ():
-            try:
-                value = float(part)
-            except ValueError:
-                value = math.nan
-            if not math.isfinite(value):
-                usage = _usage(name) if name in RULES else f"use one of: {', '.join(RULES)}"
-                raise SpecError(f"{text!r}: {part!r} is not a number", _WHERE, usage)
-            args.append(value)
-        return cls(name, tuple(args))
+        return cls(*read_args(text, _WHERE, _usage))
 
     @property
     def kind(self) -> RuleKind:
@@ -158,24 +148,6 @@ class RuleSpec:
     def digest(self) -> str:
         """Identity of the rule."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
-
-    def _complete(self) -> Args:
-        arguments = self.kind.arguments
-        if len(self.args) > len(arguments):
-            raise self._error(f"{len(self.args)} arguments are too many")
-        args: list[float] = []
-        for place, argument in enumerate(arguments):
-            value = self.args[place] if place < len(self.args) else argument.default
-            if value is None:
-                raise self._error(f"argument {argument.name} is missing")
-            if argument.whole and value != int(value):
-                raise self._error(f"{argument.name} = {number(value)} is not a whole number")
-            if not argument.low <= value <= argument.high:
-                raise self._error(f"{argument.name} = {number(value)} is out of range")
-            args.append(int(value) if argument.whole else float(value))
-        if problem := self.kind.relation(tuple(args)):
-            raise self._error(problem)
-        return tuple(args)
 
     def _error(self, problem: str) -> SpecError:
         return SpecError(f"{self.name}: {problem}", _WHERE, _usage(self.name))
@@ -240,5 +212,7 @@ class Rule:
 
 
 def _usage(name: str) -> str:
+    if name not in RULES:
+        return f"use one of: {', '.join(RULES)}"
     takes = "; ".join(argument.text() for argument in RULES[name].arguments)
     return f"{name} takes ({takes})" if takes else f"{name} takes no arguments"

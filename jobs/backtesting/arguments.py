@@ -38,15 +38,18 @@ _TICK_HORIZONS = ("10s", "60s")
 def add_engine(to: argparse.ArgumentParser) -> None:
     """Let the user say what the engine computes."""
     group = to.add_argument_group("engine", "defaults fit the source; --config's are used where it sets them")
-    group.add_argument("--bars", metavar="SPEC", help='how ticks become bars, like "time:1s" or "tick:100"')
-    group.add_argument("--features", nargs="+", metavar="SPEC", help='like "log_return:5" "rsi:14"')
-    group.add_argument(
-        "--horizon", action="append", metavar="TIME", help="like 5m; may be given several times"
-    )
+    add_rows(group)
     group.add_argument(
         "--model", action="append", metavar="SPEC", help='like "ridge:100"; may be given several times'
     )
     group.add_argument("--coverage", type=float, metavar="SHARE", help="of the intervals, like 0.9")
+
+
+def add_rows(to: argparse._ArgumentGroup) -> None:
+    """Let the user say what a row of features is, and what is asked of it."""
+    to.add_argument("--bars", metavar="SPEC", help='how ticks become bars, like "time:1s" or "tick:100"')
+    to.add_argument("--features", nargs="+", metavar="SPEC", help='like "log_return:5" "rsi:14"')
+    to.add_argument("--horizon", action="append", metavar="TIME", help="like 5m; may be given several times")
 
 
 def add_trading(to: argparse.ArgumentParser) -> None:

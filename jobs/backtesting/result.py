@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from cluster.errors import ObjectMissing
 from cluster.storage import layout
 from cluster.storage.objects import ObjectStore
-from cluster.storage.parquet_files import in_arrows_memory
+from cluster.storage.parquet_files import arrow_reader
 from features.errors import DataError
 from jobs.backtesting import result_tables
 
@@ -167,7 +167,7 @@ class Results:
             schema = pa.schema([schema.field(name) for name in columns])
         for part in range(count):
             data = self.store.get(self._part_key(table, venue, symbol, part))
-            rows = pq.ParquetFile(pa.BufferReader(in_arrows_memory(data))).read(columns=schema.names)
+            rows = pq.ParquetFile(arrow_reader(data)).read(columns=schema.names)
             yield rows.select(schema.names).cast(schema)
 
     def put_summary(self, result: SymbolResult) -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.plain import finite
 from features.trading import bootstrap, performance
 from features.trading.account import CURVE_COLUMNS, FILL, TRIP, Step
 from features.trading.bootstrap import BootstrapSpec
@@ -62,11 +63,6 @@ def sharpe_bounds(returns: NDArray[np.float64]) -> tuple[float, float]:
     draws = min(1_000, max(200, _MOST_DRAWN // max(1, len(returns))))
     found = bootstrap.interval(returns, "sharpe", BootstrapSpec(draws, coverage=0.95))
     return found.lower, found.upper
-
-
-def finite(value: float) -> float | None:
-    """The number, None where it can't be said."""
-    return value if math.isfinite(value) else None
 
 
 def read_step(

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from features import durations
 from features.forecaster import MIXTURE
+from features.plain import finite
 from features.trading import overfitting
 from features.trading.performance import period_returns, sharpe_ratio
 from jobs.backtesting.result import Results, SymbolResult
-from jobs.backtesting.rule_results import finite, period_equity, sharpe_bounds
+from jobs.backtesting.rule_results import period_equity, sharpe_bounds
 from jobs.backtesting.settings import BacktestSettings
 
 Floats = NDArray[np.float64]
@@ -91,7 +92,9 @@ def rules_over_all(
     if not traded:
         return {"period": None, "periods": 0, "lines": [], "best": None}
     period = _period(traded)
-    curves = portfolio_curves(results, settings, traded, durations.parse_ns(period))
+    curves = portfolio_curves(
+        results, settings.rules, settings.trading.capital, traded, durations.parse_ns(period)
+    )
     capital = settings.trading.capital * len(traded)
     returns = [period_returns(ends, equity, capital, period) for ends, equity in curves]
     lines = []
@@ -107,22 +110,24 @@ def rules_over_all(
 
 
 def portfolio_curves(
-    results: Results, settings: BacktestSettings, symbols: Sequence[SymbolResult], period_ns: int
+    results: Results,
+    rules: Sequence[str],
+    capital: float,
+    symbols: Sequence[SymbolResult],
+    period_ns: int,
 ) -> list[tuple[Ints, Floats]]:
     """For every rule the ends of the periods with bars, and what all accounts together held at them.
 
     Before its first bar an account holds its capital, after its last one what it held then.
     """
-    found = [
-        period_equity(results, one.venue, one.symbol, one.parts, settings.rules, period_ns) for one in symbols
-    ]
+    found = [period_equity(results, one.venue, one.symbol, one.parts, rules, period_ns) for one in symbols]
     numbers = np.unique(np.concatenate([own for one in found for own, _ in one.values()]))
     curves = []
-    for rule in settings.rules:
+    for rule in rules:
         total = np.zeros(len(numbers))
         for one in found:
             own, equity = one[rule]
-            held = np.concatenate([[settings.trading.capital], equity])
+            held = np.concatenate([[capital], equity])
             total += held[np.searchsorted(own, numbers, side="right")]
         curves.append(((numbers + 1) * period_ns, total))
     return curves

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from cluster.storage import layout
 from cluster.storage.lake_reader import LakeReader
-from features.bars import Bars
+from features.bars import BarBuilder, Bars, BarSpec
 from features.errors import ConfigError
 from features.ticks import NAN, NO_ID, Kind, Ticks
 from jobs.history.candles import CandleBars
@@ -82,6 +82,18 @@ class History:
                 rows = rows.filter(ours)
             for first in range(0, rows.num_rows, CHUNK_ROWS):
                 yield maker.update(rows.slice(first, CHUNK_ROWS))
+
+    def gathered(self, venue: str, symbol: str, spec: BarSpec) -> Iterator[Bars]:
+        """The bars of a symbol: as they are where the source is bars, else made of its ticks by `spec`.
+
+        Raises what `bars` and `ticks` raise.
+        """
+        if self.spec.interval_ns:
+            yield from self.bars(venue, symbol)
+            return
+        builder = BarBuilder(spec)
+        for ticks in self.ticks(venue, symbol):
+            yield builder.update(ticks)
 
     def ticks(self, venue: str, symbol: str) -> Iterator[Ticks]:
         """The ticks of a symbol, at most 100,000 at a time.

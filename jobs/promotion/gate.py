@@ -9,13 +9,13 @@ divided by their number (Bonferroni).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from features.errors import ConfigError
 from features.model_slots import Duel
+from features.plain import finite_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ class Finding:
     def as_dict(self) -> dict[str, Any]:
         """As plain values, None for NaN."""
         numbers = {"saved": self.saved, "statistic": self.statistic, "p_better": self.p_better}
-        plain = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-        return {"horizon": self.horizon, "answers": self.answers} | plain
+        return {"horizon": self.horizon, "answers": self.answers} | finite_values(numbers)
 
     def __str__(self) -> str:
         return (

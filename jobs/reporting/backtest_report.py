@@ -23,7 +23,7 @@ from features.engine import EngineSpec
 from features.errors import ConfigError
 from jobs.backtesting.job import LakeSource
 from jobs.backtesting.result import Manifest, Results, SymbolResult
-from jobs.backtesting.rule_results import period_equity
+from jobs.backtesting.summary import portfolio_curves
 from jobs.history.reader import History
 from jobs.history.spec import HistorySpec
 from jobs.reporting import permutation, wording
@@ -175,19 +175,11 @@ def _together(
     """All accounts added up at the end of every period: before its first bar one holds its capital."""
     capital = manifest.settings["trading"]["capital"]
     period_ns = _period_ns(manifest.end_ns - manifest.start_ns)
-    found = [
-        period_equity(results, one.venue, one.symbol, one.parts, manifest.rules, period_ns) for one in symbols
-    ]
-    numbers = np.unique(np.concatenate([own for one in found for own, _ in one.values()]))
     curves = []
-    for rule in manifest.rules:
-        total = np.zeros(len(numbers))
-        for one in found:
-            own, equity = one[rule]
-            held = np.concatenate([[capital], equity])
-            total += held[np.searchsorted(own, numbers, side="right")]
-        builder = CurveBuilder(rule, capital * len(symbols), len(numbers), most)
-        builder.add((numbers + 1) * period_ns, total)
+    held = portfolio_curves(results, manifest.rules, capital, symbols, period_ns)
+    for rule, (ends, total) in zip(manifest.rules, held, strict=True):
+        builder = CurveBuilder(rule, capital * len(symbols), len(ends), most)
+        builder.add(ends, total)
         curves.append(builder.curves())
     return curves
 

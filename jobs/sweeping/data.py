@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import durations, state
-from features.bars import BarBuilder, Bars, BarSpec
+from features.bars import Bars, BarSpec
 from features.dataset import Dataset, DatasetBuilder
 from features.engine import check_references
 from features.errors import DataError
@@ -158,12 +158,9 @@ class SweepData:
         return kept
 
     def _read(self, pair: Pair, spec: BarSpec) -> Bars:
+        bars = Bars.concat(list(self.history.gathered(*pair, spec)))
         interval_ns = self.history.spec.interval_ns
-        if interval_ns:
-            bars = Bars.concat(list(self.history.bars(*pair)))
-            return lengthen(bars, interval_ns, spec.interval_ns)
-        builder = BarBuilder(spec)
-        return Bars.concat([builder.update(ticks) for ticks in self.history.ticks(*pair)])
+        return lengthen(bars, interval_ns, spec.interval_ns) if interval_ns else bars
 
     def _x(self, pair: Pair, sampling: str, features: tuple[str, ...], bars: Bars) -> Floats:
         name = self._x_name(pair, sampling, features)

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from cluster.errors import ObjectMissing
 from cluster.storage.objects import ObjectStore
-from cluster.storage.parquet_files import in_arrows_memory
+from cluster.storage.parquet_files import arrow_reader
 from features.errors import DataError
 from jobs.backtesting.result import plain
 
@@ -94,9 +94,7 @@ class SweepResults:
 
     def table(self) -> pa.Table:
         """The rows as a table, in the order of their numbers. Raises ObjectMissing."""
-        return pq.read_table(
-            pa.BufferReader(in_arrows_memory(self.store.get(f"{self._prefix}trials.parquet")))
-        )
+        return pq.read_table(arrow_reader(self.store.get(f"{self._prefix}trials.parquet")))
 
     def holdout(self) -> Values | None:
         """The score on the held-out period; None where nobody has looked yet."""

@@ -8,13 +8,13 @@ trial.row()
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from features import plain
 from features.errors import DataError
 from features.trading.rules import RuleSpec
 from jobs.sweeping.data import Rows
@@ -64,7 +64,7 @@ class Trial:
         value = self._score.skill
         if self._settings.objective != SKILL:
             value = yearly_sharpe(self._trading.returns())
-        self.by_fold.append(_finite(value))
+        self.by_fold.append(plain.finite(value))
         self._learn_s += learned - began
         self._score_s += time.perf_counter() - learned
         return value
@@ -77,12 +77,12 @@ class Trial:
             "folds": self.folds,
             "objective": self.by_fold[-1] if self.by_fold else None,
             "by_fold": self.by_fold,
-            "skill": _finite(self._score.skill),
-            "hit_rate": _finite(self._score.hit_rate),
+            "skill": plain.finite(self._score.skill),
+            "hit_rate": plain.finite(self._score.hit_rate),
             "answers": self._score.count,
             "symbols": len(self._rows),
-            "sharpe": _finite(yearly_sharpe(returns)),
-            "total_return": _finite(total_return(returns)),
+            "sharpe": plain.finite(yearly_sharpe(returns)),
+            "total_return": plain.finite(total_return(returns)),
             "fills": self._trading.fills,
             "returns_end_ns": returns.end_ns.tolist(),
             "returns": finite.tolist(),
@@ -92,7 +92,3 @@ class Trial:
                 "score": self._score_s,
             },
         }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features import plain
 from features.models.package import ModelPackage
 from features.trading import overfitting
 from features.trading.bootstrap import BootstrapSpec, interval
@@ -51,7 +51,7 @@ def luck_of(rows: Mapping[int, Row], winner: Row) -> dict[str, float | int | Non
     whole = [row for row in tried if row["status"] == FINISHED]
     return {
         "trials": len(tried),
-        "deflated_sharpe": _finite(deflated),
+        "deflated_sharpe": plain.finite(deflated),
         "overfitting_probability": _overfitting(whole),
         "whole_trials": len(whole),
     }
@@ -68,7 +68,7 @@ def _overfitting(whole: Sequence[Row]) -> float | None:
     blocks = min(16, len(matrix) // 4 // 2 * 2)
     if blocks < _LEAST_BLOCKS:
         return None
-    return _finite(overfitting.backtest_overfitting(matrix, blocks).probability)
+    return plain.finite(overfitting.backtest_overfitting(matrix, blocks).probability)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +110,10 @@ def look(job: SweepJob, pairs: Sequence[Pair], periods: Periods, winner: Row) ->
         "at_ns": time.time_ns(),
         "answers": score.count,
         "symbols": len(rows),
-        "skill": _finite(score.skill),
-        "hit_rate": _finite(score.hit_rate),
-        "sharpe": _finite(yearly_sharpe(returns)),
-        "total_return": _finite(total_return(returns)),
+        "skill": plain.finite(score.skill),
+        "hit_rate": plain.finite(score.hit_rate),
+        "sharpe": plain.finite(yearly_sharpe(returns)),
+        "total_return": plain.finite(total_return(returns)),
         "fills": trading.fills,
     }
     return Looked(found | bounds, package)
@@ -141,7 +141,10 @@ def _scored(
     series = by_moment(np.concatenate(gains)[order], moments[order])
     found = interval(series, "mean", BootstrapSpec(draws=_DRAWS))
     unit = len(series) / score.naive
-    return score, {"skill_low": _finite(found.lower * unit), "skill_high": _finite(found.upper * unit)}
+    return score, {
+        "skill_low": plain.finite(found.lower * unit),
+        "skill_high": plain.finite(found.upper * unit),
+    }
 
 
 def look_once(
@@ -171,7 +174,3 @@ def _identity(job: SweepJob, periods: Periods) -> str:
     """What is held out: of equal identity are equal periods of equal data."""
     values = {"data": dict(job.digests), "start_ns": periods.holdout_ns, "end_ns": periods.last_ns}
     return digest(values)[:16]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

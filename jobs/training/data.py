@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features import durations, state
-from features.bars import BarBuilder
 from features.dataset import Dataset, DatasetBuilder
 from features.engine import EngineSpec
 from features.errors import DataError
@@ -45,24 +44,14 @@ class RowSource:
         """The features of a row."""
         return FeatureSet.parse(self.engine.features)
 
-    @property
-    def pace(self) -> str:
-        """That of the bars, see `BarSpec.pace`."""
-        interval_ns = 0 if self.recorded else self.history.spec.interval_ns
-        return f"time:{durations.text(interval_ns)}" if interval_ns else self.engine.bars.pace
-
     def read(self, venue: str, symbol: str) -> dict[str, Dataset]:
         """The rows of a symbol by horizon. Raises DataError for history that an engine would refuse."""
         builder = DatasetBuilder(self.feature_set, self.engine.first_forecast_bars)
         if self.recorded:
             self._add_recorded(builder, venue, symbol)
-        elif self.history.spec.interval_ns:
-            for bars in self.history.bars(venue, symbol):
-                builder.update(bars)
         else:
-            maker = BarBuilder(self.engine.bars)
-            for ticks in self.history.ticks(venue, symbol):
-                builder.update(maker.update(ticks))
+            for bars in self.history.gathered(venue, symbol, self.engine.bars):
+                builder.update(bars)
         return {name: builder.build(durations.parse_ns(name)) for name in self.engine.horizons}
 
     def _add_recorded(self, builder: DatasetBuilder, venue: str, symbol: str) -> None:

@@ -95,7 +95,7 @@ class TrainJob:
             source.feature_set,
             self.train,
             lambda text: report(f"{names}: {text}"),
-            source.pace,
+            self.engine.bars.pace,
         )
         about = self._about(tuple(used), trained.horizons)
         about |= {"training_set_digest": training_set_digest(parts), "period": _period(parts)}

@@ -22,23 +22,12 @@ from tests.bench import kernel_libraries as libraries
 from tests.bench import kernel_rivals as rivals
 from tests.bench import sources
 from tests.bench.suite import Benchmark, Case, Column, Effort, Sample, Table
+from tests.bench.timing import best_ns
 
 _CHECKED = slice(rivals.TEN_WARM, 5_000)
-_PASSES = 3
 _SECOND_NS = 1_000_000_000
 _WINDOW = 61
 """Bars that hold all windows of the default feature set."""
-
-
-def _best_ns(run: Callable[[], Any], n: int) -> float:
-    """Nanoseconds per item of the fastest of some passes; the first, untimed one compiles."""
-    run()
-    times = []
-    for _ in range(_PASSES):
-        began = time.perf_counter_ns()
-        run()
-        times.append(time.perf_counter_ns() - began)
-    return min(times) / n
 
 
 def _worst_error(found: Any, wanted: Any) -> float:
@@ -65,13 +54,13 @@ def _bar_batch(who: str, effort: Effort) -> Sample:
     ts, price, size, side = (np.ascontiguousarray(x) for x in (made.ts_ns, made.price, made.size, made.side))
     if who == "Tickcast":
         spec = BarSpec.parse("time:1s")
-        return _row(f"bars, batch: {who}", ns=_best_ns(lambda: BarBuilder(spec).update(made), n))
+        return _row(f"bars, batch: {who}", ns=best_ns(lambda: BarBuilder(spec).update(made), n))
     if who == "hand-written loop":
         out = np.empty((n, len(rivals.BAR_ROWS)))
         run = partial(rivals.second_bars, ts, price, size, side, _SECOND_NS, out)
     else:
         run = libraries.bars_by_pandas(ts, price, size, side)
-    return _row(f"bars, batch: {who}", ns=_best_ns(run, n))
+    return _row(f"bars, batch: {who}", ns=best_ns(run, n))
 
 
 def _bar_single(who: str, effort: Effort) -> Sample:
@@ -94,7 +83,7 @@ def _bar_single(who: str, effort: Effort) -> Sample:
             for at in range(n):
                 step(bar, ts[at], price[at], size[at], side[at], _SECOND_NS)
 
-    return _row(f"bars, single: {who}", ns=_best_ns(run, n))
+    return _row(f"bars, single: {who}", ns=best_ns(run, n))
 
 
 # Ten indicators
@@ -127,7 +116,7 @@ def _ten_batch(who: str, effort: Effort) -> Sample:
         make = libraries.ten_by_pandas if who == "pandas" else libraries.ten_by_talib
         run = make(price, volume)
     error = _worst_error(run(), libraries.ten_by_numpy(price[:6_000], volume[:6_000]))
-    return _row(f"ten, batch: {who}", ns=_best_ns(run, n), error=error)
+    return _row(f"ten, batch: {who}", ns=best_ns(run, n), error=error)
 
 
 def _ten_single(who: str, effort: Effort) -> Sample:
@@ -198,7 +187,7 @@ def _default_batch(who: str, effort: Effort) -> Sample:
     else:
         run = libraries.default_by_pandas(bars.values)
     wanted = libraries.default_by_pandas(np.ascontiguousarray(bars.values[:, :6_000]))()
-    return _row(f"default, batch: {who}", ns=_best_ns(run, n), error=_worst_error(run(), wanted))
+    return _row(f"default, batch: {who}", ns=best_ns(run, n), error=_worst_error(run(), wanted))
 
 
 def _default_single(who: str, effort: Effort) -> Sample:

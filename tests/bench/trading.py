@@ -9,7 +9,6 @@ the single run, and keeps every account's totals in the sweep; what the others g
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from features.trading.spec import TradingSpec
 from tests.bench import sources
 from tests.bench import trading_rivals as rivals
 from tests.bench.suite import Benchmark, Case, Column, Effort, Sample, Table
+from tests.bench.timing import fastest_s
 
 PAIR = (20, 100)
 PAIRS = [(fast, slow) for fast in range(5, 55, 5) for slow in range(60, 260, 20)]
@@ -36,7 +36,6 @@ SPEC = TradingSpec(
     allow_short=False,
 )
 _MINUTE_NS = 60_000_000_000
-_PASSES = 3
 _LIBRARY_PAIRS = 2
 """Of the sweep, by backtesting.py; its time is given for as many pairs as the others'."""
 _LIBRARY_SHARE = 5
@@ -73,16 +72,6 @@ def trade_pairs(bars: Bars, pairs: list[tuple[int, int]]) -> list[float]:
     return grid.equity.tolist()
 
 
-def _fastest_s(run: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of the fastest of some passes, and what it gave; the first, untimed one compiles."""
-    found, times = run(), []
-    for _ in range(_PASSES):
-        began = time.perf_counter()
-        found = run()
-        times.append(time.perf_counter() - began)
-    return min(times), found
-
-
 def _library_s(columns: dict[str, Any], pairs: list[tuple[int, int]]) -> tuple[float, list[float]]:
     """Seconds of backtesting.py, imported and run once before, and what it gave."""
     rivals.by_backtesting({name: values[:500] for name, values in columns.items()}, pairs[:1])
@@ -100,12 +89,12 @@ def _single(who: str, effort: Effort) -> Sample:
     if library:
         seconds, found = _library_s(columns, [PAIR])
     elif who == "NumPy, final equity only":
-        seconds, found = _fastest_s(lambda: rivals.by_numpy(close, [PAIR]))
+        seconds, found = fastest_s(lambda: rivals.by_numpy(close, [PAIR]))
     elif who == _LIMIT:
-        seconds, found = _fastest_s(lambda: [_loop(close, PAIR)])
+        seconds, found = fastest_s(lambda: [_loop(close, PAIR)])
     else:
         trade = trade_alone if who == "Tickcast" else trade_and_measure
-        seconds, equity = _fastest_s(partial(trade, history(columns), PAIR))
+        seconds, equity = fastest_s(partial(trade, history(columns), PAIR))
         found = [equity]
     sample = Sample()
     sample.add(f"single: {who}", ns=seconds / close.size * 1e9, error=abs(found[0] - wanted))
@@ -121,11 +110,11 @@ def _sweep(who: str, effort: Effort) -> Sample:
     if library:
         seconds, found = _library_s(columns, pairs)
     elif who == "Tickcast":
-        seconds, found = _fastest_s(partial(trade_pairs, history(columns), pairs))
+        seconds, found = fastest_s(partial(trade_pairs, history(columns), pairs))
     elif who == "NumPy, final equity only":
-        seconds, found = _fastest_s(lambda: rivals.by_numpy(close, pairs))
+        seconds, found = fastest_s(lambda: rivals.by_numpy(close, pairs))
     else:
-        seconds, found = _fastest_s(lambda: [_loop(close, pair) for pair in pairs])
+        seconds, found = fastest_s(lambda: [_loop(close, pair) for pair in pairs])
     errors = [
         abs(one - rivals.exact(close, pair, exits_pay=not library))
         for one, pair in zip(found, pairs, strict=True)

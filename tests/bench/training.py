@@ -25,11 +25,11 @@ from jobs.training.spec import TrainSpec
 from jobs.training.trainer import train
 from tests.bench import sources
 from tests.bench.suite import Benchmark, Case, Column, Effort, Sample, Table
+from tests.bench.timing import best_ns
 
 _COLUMNS = len(FeatureSet.parse(DEFAULT_FEATURES).columns)
 _DEPTHS = {"100 trees of depth 3": (100, 3), "400 trees of depth 5": (400, 5)}
 _MINUTE_NS = 60_000_000_000
-_PASSES = 3
 Rows = NDArray[np.float64]
 
 
@@ -65,16 +65,6 @@ def _lightgbm(x: Rows, y: Rows, trees: int, depth: int) -> tuple[TreeEnsemble, C
 _LIBRARIES = {"XGBoost": _xgboost, "LightGBM": _lightgbm}
 
 
-def _best_ns(run: Callable[[], Any], n: int) -> float:
-    run()
-    times = []
-    for _ in range(_PASSES):
-        began = time.perf_counter_ns()
-        run()
-        times.append(time.perf_counter_ns() - began)
-    return min(times) / n
-
-
 def _prediction(library: str, size: str, effort: Effort) -> Sample:
     x, y = _rows(effort.pick(20_000, 2_000))
     ensemble, theirs = _LIBRARIES[library](x, y, *_DEPTHS[size])
@@ -93,8 +83,8 @@ def _prediction(library: str, size: str, effort: Effort) -> Sample:
 
         sample.add(
             f"{library}, {size}: {who}",
-            row_us=_best_ns(run, len(alone)) / 1e3,
-            batch_us=_best_ns(partial(many, x), len(x)) / 1e3,
+            row_us=best_ns(run, len(alone)) / 1e3,
+            batch_us=best_ns(partial(many, x), len(x)) / 1e3,
         )
     return sample
 
@@ -116,9 +106,9 @@ def _dataset(effort: Effort) -> Sample:
             builders[:] = [DatasetBuilder(feature_set)]
             builders[0].update(bars)
 
-        sample.add(f"{name} ({len(feature_set.columns)} columns)", rows_s=1e9 / _best_ns(compute, n))
+        sample.add(f"{name} ({len(feature_set.columns)} columns)", rows_s=1e9 / best_ns(compute, n))
         ask = partial(builders[0].build, 5 * _MINUTE_NS)
-        sample.add("questions and answers of a horizon", rows_s=1e9 / _best_ns(ask, n))
+        sample.add("questions and answers of a horizon", rows_s=1e9 / best_ns(ask, n))
     return sample
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,14 +37,6 @@ class Lean:
         self.given.append(given)
         total = sum(float(one.target().sum()) for one in given.values())
         return leaning(engine, 0.1 + 0.01 * abs(total))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Failing:
-    """An empty store."""
-    made = Failing(tmp_path / "store")
-    made.prepare()
-    return made
 
 
 def run(

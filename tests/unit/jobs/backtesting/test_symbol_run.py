@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,14 +24,6 @@ from tests.unit.features.engine_runs import SECOND, market
 from tests.unit.jobs.backtesting.histories import Failing, Given, candles, rows, settings
 
 HISTORY = candles(240, session_bars=100)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Failing:
-    """An empty store."""
-    made = Failing(tmp_path / "store")
-    made.prepare()
-    return made
 
 
 def run(

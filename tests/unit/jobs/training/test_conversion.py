@@ -62,10 +62,8 @@ def _questions(ensemble: TreeEnsemble) -> NDArray[np.float64]:
             near[400:800] = np.nextafter(narrow, np.float32(np.inf))
             rows[random.permutation(6_000)[:2_000], j] = near
     zero = float(np.float32(1e-35))  # the last value that LightGBM takes for 0
-    odd = np.array(
-        [np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e-35, 1e-300, 1e300, -1e300, 3e38]
-        + [zero, -zero, np.nextafter(zero, 1.0)]
-    )
+    odd = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e-35, 1e-300, 1e300, -1e300, 3e38]
+    odd += [zero, -zero, np.nextafter(zero, 1.0)]
     places = random.random(rows.shape) < 0.15
     rows[places] = random.choice(odd, int(places.sum()))
     return rows
