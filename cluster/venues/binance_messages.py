@@ -237,7 +237,10 @@ def _quote_event(message: _QuoteMessage, received_ns: int) -> Quote:
 
 
 def _nanoseconds(time: int) -> int:
-    return time * 1_000 if time >= _MICROSECONDS_FROM else time * 1_000_000
+    found = time * 1_000 if time >= _MICROSECONDS_FROM else time * 1_000_000
+    if found > _LARGEST:
+        raise ValueError(f"time {time} is beyond the year 2262")
+    return found
 
 
 def _name(what: str) -> str:
